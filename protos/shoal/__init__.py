@@ -1,0 +1,1 @@
+"""Shoal's published interface definitions."""

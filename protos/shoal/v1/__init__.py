@@ -1,0 +1,1 @@
+"""Shoal's API, generated from the protos beside this file."""

@@ -1,0 +1,1 @@
+"""Shoal's server: images in, stable clusters out."""

@@ -1,0 +1,1 @@
+"""What stands behind the ports: one vendor a module, none knows another."""

@@ -1,0 +1,1 @@
+"""What Shoal does, told in terms of the domain and of ports."""

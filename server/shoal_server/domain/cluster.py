@@ -1,0 +1,64 @@
+"""A cluster: a group of images with an id that stays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import Enum
+from uuid import UUID
+
+from shoal_server.domain.image import Vector
+
+#: Row label of an image in no cluster, as HDBSCAN has it.
+NOISE = -1
+
+
+class NameSource(Enum):
+    """Who chose a cluster's name."""
+
+    AUTOMATIC = "automatic"
+    PERSON = "person"
+
+
+@dataclass(frozen=True, slots=True)
+class NameCandidate:
+    """A name that fits, and how well compared with the other clusters."""
+
+    name: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """One cluster of one run.
+
+    Attributes:
+        id: positive, unique in the collection for ever.
+        name: what people call it.
+        name_source: who chose it.
+        candidates: what else the algorithm would call it, best first.
+        size: images that the run put into it.
+        centroid: unit mean of its images' vectors, float32, shape (dimension,).
+        cohesion: mean cosine similarity of its images to the centroid, -1 to 1.
+        threshold: a new image joins if its neighbours in it are at least this similar, -1 to 1.
+        exemplars: its most typical images, the medoid first.
+        created_at: when the id was first given.
+    """
+
+    id: int
+    name: str
+    name_source: NameSource
+    candidates: tuple[NameCandidate, ...]
+    size: int
+    centroid: Vector = field(repr=False, compare=False)
+    cohesion: float
+    threshold: float
+    exemplars: tuple[UUID, ...]
+    created_at: datetime
+
+    def renamed(self, name: str) -> Cluster:
+        """As a person calls it; an empty name gives the naming back to the algorithm."""
+        if name:
+            return replace(self, name=name, name_source=NameSource.PERSON)
+        automatic = self.candidates[0].name if self.candidates else f"cluster {self.id}"
+        return replace(self, name=automatic, name_source=NameSource.AUTOMATIC)
