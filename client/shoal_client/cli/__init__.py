@@ -1,0 +1,5 @@
+"""The command line ``shoal``."""
+
+from shoal_client.cli.app import app, main
+
+__all__ = ["app", "main"]

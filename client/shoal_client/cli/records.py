@@ -1,0 +1,74 @@
+"""The JSON fields of the command line: programs rely on them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from shoal_client.errors import ShoalError
+from shoal_client.results import Assignment, Cluster, ClusteringRun, ClusterMatch, Image, ImageMatch
+
+
+def image_record(image: Image) -> dict[str, Any]:
+    """A stored image with its payload fields; a field that is not known is left out, except ``cluster_id``."""
+    known = {name: value for name, value in asdict(image.metadata).items() if value is not None}
+    return {
+        "id": image.id,
+        "uri": image.uri,
+        "cluster_id": image.cluster_id,
+        "sha256": image.sha256,
+        "tags": list(image.tags),
+        **known,
+        "ingested_at": image.ingested_at.isoformat(),
+    }
+
+
+def image_match_record(match: ImageMatch) -> dict[str, Any]:
+    """An image found."""
+    image = match.image
+    return {"id": image.id, "uri": image.uri, "score": match.score, "cluster_id": image.cluster_id}
+
+
+def cluster_record(cluster: Cluster) -> dict[str, Any]:
+    """A cluster."""
+    return {
+        "id": cluster.id,
+        "name": cluster.name,
+        "size": cluster.size,
+        "name_source": cluster.name_source.value,
+        "cohesion": cluster.cohesion,
+        "exemplars": list(cluster.exemplars),
+    }
+
+
+def cluster_match_record(match: ClusterMatch) -> dict[str, Any]:
+    """A cluster found."""
+    cluster = match.cluster
+    return {"id": cluster.id, "name": cluster.name, "score": match.score, "size": cluster.size}
+
+
+def assignment_record(assignment: Assignment) -> dict[str, Any]:
+    """An image's cluster."""
+    return {
+        "cluster_id": assignment.cluster_id,
+        "name": assignment.name,
+        "similarity": assignment.similarity,
+        "outlier": assignment.outlier,
+        "alternatives": [asdict(each) for each in assignment.alternatives],
+    }
+
+
+def run_record(run: ClusteringRun, seconds: float) -> dict[str, Any]:
+    """A run that succeeded; ``seconds`` is how long it took."""
+    summary = {} if run.summary is None else asdict(run.summary)
+    return {"run": run.id, **summary, "seconds": round(seconds, 3)}
+
+
+def failure_record(path: str, error: ShoalError) -> dict[str, Any]:
+    """An image that was not stored."""
+    return {"path": path, "error": error.message, "reason": error.reason}
+
+
+def ingest_record(stored: int, duplicates: int, failed: int, seconds: float) -> dict[str, Any]:
+    """What became of an ingest; ``seconds`` is how long it took."""
+    return {"stored": stored, "duplicates": duplicates, "failed": failed, "seconds": round(seconds, 3)}

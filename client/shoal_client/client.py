@@ -1,0 +1,91 @@
+"""The client, synchronously: every method waits for the one of the same name of :class:`shoal_client.AsyncClient`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
+
+from shoal_client.async_client import AsyncClient
+from shoal_client.collection import Collection
+from shoal_client.event_loop_thread import EventLoopThread
+from shoal_client.paging import MAX_PAGE
+from shoal_client.results import CollectionInfo
+from shoal_client.transport import DEFAULT_MAX_MESSAGE_BYTES, DEFAULT_TARGET, DEFAULT_TIMEOUT_S
+
+
+class Client:
+    """A Shoal server, for programs without asyncio; may be used from many threads at once.
+
+    Making one does not connect yet. All methods raise :class:`shoal_client.ShoalError` or a subclass;
+    :class:`shoal_client.Unavailable` if no server answers, after about two seconds of trying. Use it in a ``with``
+    block, or close it.
+
+    Args:
+        target: the server's address, ``HOST:PORT``.
+        max_message_bytes: the largest message sent or received, above 128 KiB; the server has a limit of its own.
+        timeout: seconds that a call may take, its repetitions included; None means no limit. Ingesting and watching a
+            run have none.
+
+    Raises:
+        InvalidArgument: max_message_bytes or timeout is out of its range.
+    """
+
+    def __init__(
+        self,
+        target: str = DEFAULT_TARGET,
+        *,
+        max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
+        timeout: float | None = DEFAULT_TIMEOUT_S,
+    ) -> None:
+        async def connect() -> AsyncClient:
+            return AsyncClient(target, max_message_bytes=max_message_bytes, timeout=timeout)
+
+        self._target = target
+        self._loop = EventLoopThread()
+        try:
+            self._client = self._loop.run(connect())
+        except BaseException:
+            self._loop.close()
+            raise
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._target!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connection; calls under way are cancelled. Closing twice does nothing."""
+        if not self._loop.closed:
+            self._loop.run(self._client.close())
+            self._loop.close()
+
+    def collection(self, collection_id: str) -> Collection:
+        """A handle on a collection; asks the server nothing."""
+        return Collection(self._client.collection(collection_id), self._loop)
+
+    def collections(self, *, page_size: int = MAX_PAGE) -> Iterator[CollectionInfo]:
+        """See :meth:`AsyncClient.collections`."""
+        return self._loop.iterate(lambda: self._client.collections(page_size=page_size))
+
+    def get_collection(self, collection_id: str) -> CollectionInfo:
+        """See :meth:`AsyncClient.get_collection`."""
+        return self._loop.run(self._client.get_collection(collection_id))
+
+    def create_collection(self, collection_id: str, *, model: str | None = None) -> CollectionInfo:
+        """See :meth:`AsyncClient.create_collection`."""
+        return self._loop.run(self._client.create_collection(collection_id, model=model))
+
+    def ensure_collection(self, collection_id: str) -> CollectionInfo:
+        """See :meth:`AsyncClient.ensure_collection`."""
+        return self._loop.run(self._client.ensure_collection(collection_id))
+
+    def delete_collection(self, collection_id: str) -> None:
+        """See :meth:`AsyncClient.delete_collection`."""
+        self._loop.run(self._client.delete_collection(collection_id))

@@ -1,0 +1,152 @@
+"""One collection, synchronously."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from shoal_client.async_collection import AsyncCollection
+from shoal_client.event_loop_thread import EventLoopThread
+from shoal_client.paging import MAX_PAGE
+from shoal_client.results import (
+    Assignment,
+    Cluster,
+    ClusteringParameters,
+    ClusteringRun,
+    ClusterMatch,
+    Image,
+    ImageMatch,
+    IngestResult,
+)
+from shoal_client.sources import ImageInput, ImageSource
+
+
+class Collection:
+    """A handle on a collection of the server: every method waits for the one of the same name of AsyncCollection.
+
+    Get it from :meth:`shoal_client.Client.collection`. An iterator begins its work with its first item and stops it
+    when it is closed or thrown away.
+
+    Attributes:
+        id: the collection's.
+    """
+
+    def __init__(self, collection: AsyncCollection, loop: EventLoopThread) -> None:
+        self.id = collection.id
+        self._collection = collection
+        self._loop = loop
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.id!r})"
+
+    def ingest(self, sources: Iterable[ImageSource], *, tags: Sequence[str] = ()) -> Iterator[IngestResult]:
+        """See :meth:`AsyncCollection.ingest`."""
+        return self._loop.iterate(lambda: self._collection.ingest(sources, tags=tags))
+
+    def add(self, image: ImageInput, *, uri: str = "", tags: Sequence[str] = ()) -> Image:
+        """See :meth:`AsyncCollection.add`."""
+        return self._loop.run(self._collection.add(image, uri=uri, tags=tags))
+
+    def get(self, image_id: str) -> Image:
+        """See :meth:`AsyncCollection.get`."""
+        return self._loop.run(self._collection.get(image_id))
+
+    def images(
+        self, *, clusters: Iterable[int] = (), unclustered: bool = False, page_size: int = MAX_PAGE
+    ) -> Iterator[Image]:
+        """See :meth:`AsyncCollection.images`."""
+        return self._loop.iterate(
+            lambda: self._collection.images(clusters=clusters, unclustered=unclustered, page_size=page_size)
+        )
+
+    def delete(self, image_id: str) -> None:
+        """See :meth:`AsyncCollection.delete`."""
+        self._loop.run(self._collection.delete(image_id))
+
+    def search(
+        self,
+        *,
+        text: str | None = None,
+        image: ImageInput | None = None,
+        like: str | None = None,
+        vector: Iterable[float] | None = None,
+        clusters: Iterable[int] = (),
+        unclustered: bool = False,
+        score_threshold: float | None = None,
+        limit: int = 10,
+    ) -> list[ImageMatch]:
+        """See :meth:`AsyncCollection.search`."""
+        return self._loop.run(
+            self._collection.search(
+                text=text,
+                image=image,
+                like=like,
+                vector=vector,
+                clusters=clusters,
+                unclustered=unclustered,
+                score_threshold=score_threshold,
+                limit=limit,
+            )
+        )
+
+    def clusters(self, *, page_size: int = MAX_PAGE) -> Iterator[Cluster]:
+        """See :meth:`AsyncCollection.clusters`."""
+        return self._loop.iterate(lambda: self._collection.clusters(page_size=page_size))
+
+    def cluster(self, cluster_id: int) -> Cluster:
+        """See :meth:`AsyncCollection.cluster`."""
+        return self._loop.run(self._collection.cluster(cluster_id))
+
+    def rename(self, cluster_id: int, name: str) -> Cluster:
+        """See :meth:`AsyncCollection.rename`."""
+        return self._loop.run(self._collection.rename(cluster_id, name))
+
+    def search_clusters(
+        self,
+        *,
+        text: str | None = None,
+        image: ImageInput | None = None,
+        like: str | None = None,
+        vector: Iterable[float] | None = None,
+        limit: int = 10,
+    ) -> list[ClusterMatch]:
+        """See :meth:`AsyncCollection.search_clusters`."""
+        return self._loop.run(
+            self._collection.search_clusters(text=text, image=image, like=like, vector=vector, limit=limit)
+        )
+
+    def assign(
+        self, image: ImageInput | None = None, *, like: str | None = None, vector: Iterable[float] | None = None
+    ) -> Assignment:
+        """See :meth:`AsyncCollection.assign`."""
+        return self._loop.run(self._collection.assign(image, like=like, vector=vector))
+
+    def run_clustering(
+        self, parameters: ClusteringParameters | None = None, *, request_id: str | None = None
+    ) -> ClusteringRun:
+        """See :meth:`AsyncCollection.run_clustering`."""
+        return self._loop.run(self._collection.run_clustering(parameters, request_id=request_id))
+
+    def watch_run(self, run: ClusteringRun | str) -> Iterator[ClusteringRun]:
+        """See :meth:`AsyncCollection.watch_run`."""
+        return self._loop.iterate(lambda: self._collection.watch_run(run))
+
+    def recluster(
+        self,
+        parameters: ClusteringParameters | None = None,
+        *,
+        on_progress: Callable[[ClusteringRun], None] | None = None,
+    ) -> ClusteringRun:
+        """See :meth:`AsyncCollection.recluster`; ``on_progress`` is called in another thread."""
+        return self._loop.run(self._collection.recluster(parameters, on_progress=on_progress))
+
+    def runs(self, *, page_size: int = MAX_PAGE) -> Iterator[ClusteringRun]:
+        """See :meth:`AsyncCollection.runs`."""
+        return self._loop.iterate(lambda: self._collection.runs(page_size=page_size))
+
+    def get_run(self, run: ClusteringRun | str) -> ClusteringRun:
+        """See :meth:`AsyncCollection.get_run`."""
+        return self._loop.run(self._collection.get_run(run))
+
+    def cancel_run(self, run: ClusteringRun | str) -> ClusteringRun:
+        """See :meth:`AsyncCollection.cancel_run`."""
+        return self._loop.run(self._collection.cancel_run(run))

@@ -1,0 +1,108 @@
+"""An event loop in a thread of its own, for synchronous callers."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from typing import Any, Generic, TypeVar
+
+from shoal_client.errors import ClientClosed
+
+Item = TypeVar("Item")
+
+
+class EventLoopThread:
+    """Runs coroutines for threads that have no event loop; may be used from many threads at once."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="shoal-client", daemon=True)
+        self._thread.start()
+
+    @property
+    def closed(self) -> bool:
+        """Whether :meth:`close` is done."""
+        return self._loop.is_closed()
+
+    def run(self, work: Coroutine[Any, Any, Item]) -> Item:
+        """Runs a coroutine to its end; if the caller is interrupted, the coroutine is cancelled.
+
+        Raises:
+            ClientClosed: the thread was closed before.
+            Exception: what the coroutine raised.
+        """
+        if self.closed:
+            work.close()
+            raise ClientClosed
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def iterate(self, make: Callable[[], AsyncGenerator[Item, None]]) -> Iterator[Item]:
+        """Yields what an asynchronous generator yields, and closes it when the caller stops.
+
+        Args:
+            make: makes the generator; called in the event loop, at the first item.
+
+        Raises:
+            ClientClosed: the thread was closed before.
+            Exception: what the generator raised.
+        """
+        steps = _Steps(make)
+        try:
+            while (step := self.run(steps.next())) is not None:
+                yield step[0]
+        finally:
+            # Not waited for: this also runs when an iterator is thrown away as Python exits, and nobody would answer.
+            if not self.closed:
+                asyncio.run_coroutine_threadsafe(steps.close(), self._loop)
+
+    def close(self) -> None:
+        """Cancels what is under way and ends the thread. Closing twice does nothing."""
+        if self.closed:
+            return
+        self.run(_cancel_others())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+class _Steps(Generic[Item]):
+    """An asynchronous generator taken a step at a time.
+
+    The lock keeps :meth:`close` from overtaking a step that an interrupt has just cancelled.
+    """
+
+    def __init__(self, make: Callable[[], AsyncGenerator[Item, None]]) -> None:
+        self._make = make
+        self._items: AsyncGenerator[Item, None] | None = None
+        self._lock = asyncio.Lock()
+
+    async def next(self) -> tuple[Item] | None:
+        """The next item, or None at the end."""
+        async with self._lock:
+            if self._items is None:
+                self._items = self._make()
+            try:
+                return (await anext(self._items),)
+            except StopAsyncIteration:
+                return None
+
+    async def close(self) -> None:
+        """Closes the generator."""
+        async with self._lock:
+            if self._items is not None:
+                await self._items.aclose()
+
+
+async def _cancel_others() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+    await asyncio.get_running_loop().shutdown_asyncgens()
+    await asyncio.get_running_loop().shutdown_default_executor()

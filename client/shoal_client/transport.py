@@ -1,0 +1,114 @@
+"""The channel to a server: its options, its stubs, and the place where gRPC's errors end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import grpc
+import grpc.aio
+
+from shoal.v1.cluster_service_pb2_grpc import ClusterServiceStub
+from shoal.v1.collection_service_pb2_grpc import CollectionServiceStub
+from shoal.v1.image_service_pb2_grpc import ImageServiceStub
+from shoal_client.errors import ClientClosed, InvalidArgument, from_rpc_error
+from shoal_client.service_config import service_config
+
+DEFAULT_TARGET = "127.0.0.1:50051"
+DEFAULT_MAX_MESSAGE_BYTES = 64 * 2**20
+DEFAULT_TIMEOUT_S = 60.0
+
+#: Room in a message for everything beside a file's bytes: a URI of 4,096 characters and 64 tags of 256, in UTF-8.
+ENVELOPE_BYTES = 128 * 1024
+
+_LOOPBACK = ("127.", "localhost:", "[::1]:", "ipv4:127.", "unix:")
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+
+
+class Transport:
+    """A channel and its stubs; made and used in one event loop.
+
+    Args:
+        target: ``HOST:PORT``.
+        max_message_bytes: the largest message sent or received, above 128 KiB; the server has a limit of its own.
+        timeout: seconds that a call may take, all attempts together; None means for ever. Streams have none.
+
+    Raises:
+        InvalidArgument: max_message_bytes or timeout is out of its range.
+        RuntimeError: no event loop is running.
+    """
+
+    def __init__(self, target: str, max_message_bytes: int, timeout: float | None) -> None:
+        if max_message_bytes <= ENVELOPE_BYTES:
+            raise InvalidArgument(f"max_message_bytes is {max_message_bytes}; it must be above {ENVELOPE_BYTES}")
+        if timeout is not None and timeout <= 0:
+            raise InvalidArgument(f"timeout is {timeout}; it must be above 0, or None for no limit")
+        asyncio.get_running_loop()
+        self.target = target
+        self.max_file_bytes = max_message_bytes - ENVELOPE_BYTES
+        self._timeout = timeout
+        self._closed = False
+        self._channel = grpc.aio.insecure_channel(target, options=_channel_options(target, max_message_bytes))
+        self.collections = CollectionServiceStub(self._channel)
+        self.images = ImageServiceStub(self._channel)
+        self.clusters = ClusterServiceStub(self._channel)
+
+    async def call(self, method: grpc.aio.UnaryUnaryMultiCallable[Request, Response], request: Request) -> Response:
+        """Asks once (gRPC repeats what may be repeated).
+
+        Raises:
+            ShoalError: what the server or gRPC answered instead.
+        """
+        with self.translating():
+            return await method(request, timeout=self._timeout)
+
+    async def stream(
+        self, method: grpc.aio.UnaryStreamMultiCallable[Request, Response], request: Request
+    ) -> AsyncGenerator[Response, None]:
+        """Asks once and yields the answers.
+
+        Raises:
+            ShoalError: what the server or gRPC answered instead.
+        """
+        with self.translating():
+            call = method(request)
+            try:
+                async for response in call:
+                    yield response
+            finally:
+                call.cancel()
+
+    @contextmanager
+    def translating(self) -> Iterator[None]:
+        """Turns gRPC's errors into the client's.
+
+        Raises:
+            ShoalError: for any error of gRPC raised inside, or if the transport is closed.
+        """
+        if self._closed:
+            raise ClientClosed
+        try:
+            yield
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error, self.target) from error
+        except grpc.aio.UsageError as error:
+            raise ClientClosed from error
+
+    async def close(self) -> None:
+        """Closes the channel; calls under way are cancelled. Closing twice does nothing."""
+        self._closed = True
+        await self._channel.close()
+
+
+def _channel_options(target: str, max_message_bytes: int) -> list[tuple[str, str | int]]:
+    return [
+        ("grpc.max_send_message_length", max_message_bytes),
+        ("grpc.max_receive_message_length", max_message_bytes),
+        ("grpc.service_config", service_config()),
+        # A proxy named in the environment does not lead to this machine.
+        ("grpc.enable_http_proxy", int(not target.startswith(_LOOPBACK))),
+    ]

@@ -1,0 +1,54 @@
+"""The one thread on which a data folder is read and written."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from shoal_server.domain.errors import ShuttingDown, StoreUnavailable
+
+T = TypeVar("T")
+
+
+class Engine:
+    """Runs jobs in the order in which they come, one after another.
+
+    Qdrant Edge holds Python's interpreter lock during every call, so that more threads would not make anything
+    faster; with one, a job sees no half-done work of another and nobody closes a shard under its readers. For the same
+    reason a job should be short: what takes long is cut into several.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="shoal-edge")
+        self._closed = False
+
+    async def run(self, job: Callable[[], T]) -> T:
+        """Runs a job and returns what it returns.
+
+        Raises:
+            ShuttingDown: the engine has been shut down.
+            StoreUnavailable: the vector engine or the file system failed.
+        """
+        if self._closed:
+            raise ShuttingDown
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._translated, job)
+
+    def shut_down(self) -> None:
+        """Takes no more jobs; what is running is finished."""
+        self._closed = True
+        self._thread.shutdown(wait=False)
+
+    def _translated(self, job: Callable[[], T]) -> T:
+        try:
+            return job()
+        except OSError as error:
+            raise StoreUnavailable(str(self._folder), str(error)) from error
+        except Exception as error:
+            # Qdrant Edge raises bare Exceptions; anything more specific is not its.
+            if type(error) is not Exception:
+                raise
+            raise StoreUnavailable(str(self._folder), str(error)) from error

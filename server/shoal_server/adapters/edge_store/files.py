@@ -1,0 +1,127 @@
+"""The data folder: its lock, its format and its JSON records, each written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+import portalocker
+
+from shoal_server.domain.errors import FolderInUse, StoreIncompatible
+
+T = TypeVar("T")
+
+#: What this version writes. A change that an older version cannot read raises it.
+FORMAT = 1
+_TEMPORARY = ".tmp"
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes creations, renames and removals in a folder durable."""
+    # Windows cannot open a folder; its file system journals names by itself.
+    if os.name != "nt":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def write_record(path: Path, record: Mapping[str, Any]) -> None:
+    """Replaces a JSON file atomically and durably; a crash leaves the old one or the new one."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_TEMPORARY)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(record, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def read_record(path: Path, decode: Callable[[Mapping[str, Any]], T]) -> T:
+    """Reads a JSON file into what it stands for.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        StoreIncompatible: it cannot be read or understood; the message names it.
+    """
+    try:
+        return decode(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreIncompatible(
+            f"the record {path} cannot be read ({type(error).__name__}: {error}); restore the file from a backup, or "
+            "move it away if what it describes can be given up",
+            file=str(path),
+        ) from error
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Removes what writes that a crash cut short have left."""
+    for path in folder.glob(f".*{_TEMPORARY}"):
+        path.unlink()
+
+
+def check_format(folder: Path, contents: Path) -> None:
+    """Reads the folder's format, or writes it if there is none yet.
+
+    Raises:
+        StoreIncompatible: a newer version of Shoal wrote the folder, the file is damaged, or it is missing though the
+            contents are there.
+    """
+    path = folder / "format.json"
+    try:
+        found = read_record(path, lambda record: int(record["format"]))
+    except FileNotFoundError:
+        if contents.exists():
+            # Somebody else's files: what looks like a leftover there must not be cleared away.
+            raise StoreIncompatible(
+                f"{folder} has a folder {contents.name!r} but no {path.name}, so Shoal did not make it; choose another "
+                "folder with --data",
+                file=str(path),
+            ) from None
+        write_record(path, {"format": FORMAT})
+        return
+    if found > FORMAT:
+        raise StoreIncompatible(
+            f"the data folder {folder} has format {found}, but this version of Shoal reads formats up to {FORMAT}; "
+            "start it with the version that wrote it or a newer one, or choose another folder with --data",
+            file=str(path),
+        )
+
+
+def lock_folder(folder: Path) -> IO[str]:
+    """Locks a folder for this process; closing the file lets go, and so does the end of the process.
+
+    Raises:
+        FolderInUse: somebody else has it; the message has the process id if it can be read.
+    """
+    path = folder / ".lock"
+    file = path.open("a+", encoding="ascii")
+    try:
+        portalocker.lock(file, portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING)
+    except portalocker.LockException as error:
+        file.close()
+        raise FolderInUse(str(folder), _holder(path)) from error
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    return file
+
+
+def _holder(path: Path) -> str:
+    try:
+        holder = path.read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        # Where locks are mandatory the file cannot be read; the pid is a courtesy.
+        return ""
+    return f" (process {holder})" if holder.isdecimal() else ""

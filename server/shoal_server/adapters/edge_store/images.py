@@ -1,0 +1,193 @@
+"""The ImageStore port on Qdrant Edge."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from uuid import UUID
+
+import numpy as np
+import qdrant_edge as edge
+from numpy.typing import NDArray
+
+from shoal_server.adapters.edge_store import points
+from shoal_server.adapters.edge_store.room import Room
+from shoal_server.adapters.edge_store.rooms import READ_BATCH, UPSERT_BATCH, Rooms, check_dimension, optional_id
+from shoal_server.application.ports import StoredVectors
+from shoal_server.domain.image import Image, ImageFilter, ScoredImage, Vector
+from shoal_server.domain.payload import CLUSTER_ID
+
+_ID_BATCH = 1000
+_QUERY_BATCH = 32
+_FIRST_FACETS = 1024
+
+
+class EdgeImages(Rooms):
+    """Images and their vectors: the points of a collection's image shard."""
+
+    async def upsert_images(self, collection: str, images: Sequence[tuple[Image, Vector]]) -> None:
+        """Stores images with their vectors; those of the same id are replaced.
+
+        Raises:
+            WrongDimension: a vector is not of the collection's model; nothing is stored.
+        """
+        record = self._room(collection).record
+        for _, vector in images:
+            check_dimension(record, vector)
+
+        def write(room: Room, batch: Sequence[tuple[Image, Vector]]) -> None:
+            operation = edge.UpdateOperation.upsert_points([points.image_point(*each) for each in batch])
+            room.update_images(operation, [image.id for image, _ in batch])
+
+        await self._write_images(collection, images, UPSERT_BATCH, write)
+
+    async def get_images(self, collection: str, ids: Sequence[UUID]) -> dict[UUID, Image]:
+        """The images of these ids; unknown ids are absent."""
+        found = await self._retrieve(collection, ids, with_payload=True, with_vector=False)
+        return {points.identity_of(point): points.to_image(point) for point in found}
+
+    async def get_vectors(self, collection: str, ids: Sequence[UUID]) -> dict[UUID, Vector]:
+        """The unit vectors of these ids; unknown ids are absent."""
+        found = await self._retrieve(collection, ids, with_payload=False, with_vector=True)
+        return {points.identity_of(point): points.to_vector(point) for point in found}
+
+    async def delete_images(self, collection: str, ids: Sequence[UUID]) -> None:
+        """Removes images; unknown ids are passed over."""
+
+        def write(room: Room, batch: Sequence[UUID]) -> None:
+            room.update_images(edge.UpdateOperation.delete_points(list(batch)), batch)
+
+        await self._write_images(collection, ids, _ID_BATCH, write)
+
+    async def count_images(self, collection: str, where: ImageFilter) -> int:
+        """How many images, exactly."""
+        request = edge.CountRequest(exact=True, filter=points.to_filter(where))
+        return await self._within(collection, lambda room: room.images.count(request))
+
+    async def count_by_cluster(self, collection: str) -> dict[int, int]:
+        """Images per cluster id, exactly; ids without images are absent."""
+        limit = _FIRST_FACETS
+        while len(hits := await self._facet(collection, limit)) == limit:
+            limit *= 16
+        # A value that no point has any more stays in the index, with a count of 0.
+        return {int(hit.value): hit.count for hit in hits if hit.count}
+
+    async def page_images(
+        self, collection: str, where: ImageFilter, after: UUID | None, limit: int
+    ) -> tuple[list[Image], UUID | None]:
+        """Images in the order of their ids, and what to pass as ``after`` for the next page."""
+        request = edge.ScrollRequest(offset=after, limit=limit, filter=points.to_filter(where), with_payload=True)
+        found, following = await self._scroll(collection, request)
+        return [points.to_image(point) for point in found], following
+
+    async def query_images(
+        self,
+        collection: str,
+        vector: Vector,
+        where: ImageFilter,
+        limit: int,
+        offset: int = 0,
+        score_threshold: float | None = None,
+    ) -> list[ScoredImage]:
+        """The images nearest to a vector by cosine similarity, best first.
+
+        Raises:
+            WrongDimension: the vector is not of the collection's model.
+        """
+        check_dimension(self._room(collection).record, vector)
+        request = edge.QueryRequest(
+            limit=limit,
+            offset=offset,
+            query=edge.Query.Nearest(vector.tolist()),
+            filter=points.to_filter(where),
+            score_threshold=score_threshold,
+            with_payload=True,
+        )
+        found = await self._within(collection, lambda room: room.images.query(request))
+        return [ScoredImage(points.to_image(point), point.score) for point in found]
+
+    async def query_neighbors(
+        self, collection: str, vectors: NDArray[np.float32], where: ImageFilter, limit: int
+    ) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """Cluster ids (-1 for none) and cosine similarities of each row's nearest images, best first.
+
+        Raises:
+            WrongDimension: the vectors are not of the collection's model.
+        """
+        record = self._room(collection).record
+        for vector in vectors:
+            check_dimension(record, vector)
+        condition = points.to_filter(where)
+        requests = [
+            edge.QueryRequest(
+                limit=limit, query=edge.Query.Nearest(vector.tolist()), filter=condition, with_payload=[CLUSTER_ID]
+            )
+            for vector in vectors
+        ]
+        found: list[list[edge.ScoredPoint]] = []
+        for start in range(0, len(requests), _QUERY_BATCH):
+            found += await self._query_batch(collection, requests[start : start + _QUERY_BATCH])
+        return [
+            (
+                np.array([points.cluster_id_of(point) for point in neighbors], dtype=np.int64),
+                np.array([point.score for point in neighbors], dtype=np.float32),
+            )
+            for neighbors in found
+        ]
+
+    async def scan_vectors(
+        self, collection: str, with_vectors: bool = True, batch: int = READ_BATCH
+    ) -> AsyncIterator[StoredVectors]:
+        """The whole collection in batches, in the order of the ids."""
+        after: UUID | None = None
+        while True:
+            request = edge.ScrollRequest(offset=after, limit=batch, with_payload=[CLUSTER_ID], with_vector=with_vectors)
+            found, after = await self._scroll(collection, request)
+            if found:
+                yield StoredVectors(
+                    ids=[points.identity_of(point) for point in found],
+                    cluster_ids=np.array([points.cluster_id_of(point) for point in found], dtype=np.int64),
+                    vectors=np.array([point.vector if with_vectors else () for point in found], dtype=np.float32),
+                )
+            if after is None:
+                return
+
+    async def set_cluster(self, collection: str, cluster_id: int | None, ids: Sequence[UUID]) -> None:
+        """Writes one cluster id (None removes it) to existing images and touches nothing else of their payload."""
+
+        def write(room: Room, batch: Sequence[UUID]) -> None:
+            # By filter: an operation on ids is an error if one of them does not exist, though the others are written.
+            of_batch = points.of_ids(batch)
+            if cluster_id is None:
+                operation = edge.UpdateOperation.delete_payload_by_filter(of_batch, [CLUSTER_ID])
+            else:
+                operation = edge.UpdateOperation.set_payload_by_filter(of_batch, {CLUSTER_ID: cluster_id})
+            room.update_images(operation, batch)
+
+        await self._write_images(collection, ids, _ID_BATCH, write)
+
+    async def _retrieve(
+        self, collection: str, ids: Sequence[UUID], with_payload: bool, with_vector: bool
+    ) -> list[edge.Record]:
+        self._room(collection)
+        found: list[edge.Record] = []
+        for start in range(0, len(ids), READ_BATCH):
+            batch: list[edge.PointId] = list(ids[start : start + READ_BATCH])
+            found += await self._retrieve_batch(collection, batch, with_payload, with_vector)
+        return found
+
+    async def _retrieve_batch(
+        self, collection: str, ids: list[edge.PointId], with_payload: bool, with_vector: bool
+    ) -> list[edge.Record]:
+        return await self._within(collection, lambda room: room.images.retrieve(ids, with_payload, with_vector))
+
+    async def _facet(self, collection: str, limit: int) -> list[edge.FacetHit]:
+        request = edge.FacetRequest(CLUSTER_ID, limit=limit, exact=True)
+        return await self._within(collection, lambda room: room.images.facet(request).hits)
+
+    async def _query_batch(self, collection: str, requests: list[edge.QueryRequest]) -> list[list[edge.ScoredPoint]]:
+        batch = edge.QueryBatchRequest(requests)
+        return await self._within(collection, lambda room: room.images.query_batch(batch))
+
+    async def _scroll(self, collection: str, request: edge.ScrollRequest) -> tuple[list[edge.Record], UUID | None]:
+        found, following = await self._within(collection, lambda room: room.images.scroll(request))
+        return found, optional_id(following)

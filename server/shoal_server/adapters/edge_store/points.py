@@ -1,0 +1,106 @@
+"""Shoal's values as Qdrant Edge's: shards, filters, points."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid5
+
+import numpy as np
+import qdrant_edge as edge
+
+from shoal_server.domain import payload, records
+from shoal_server.domain.cluster import NOISE, Cluster
+from shoal_server.domain.image import Image, ImageFilter, Vector
+from shoal_server.domain.payload import CLUSTER_ID, FieldType
+
+RUN = "run"
+
+#: Namespace of the ids of cluster points.
+_CLUSTERS = UUID("0b0d5bb4-5c0b-5f0c-8a44-1a6b7f8f6a5e")
+
+_SCHEMA = {
+    FieldType.KEYWORD: edge.PayloadSchemaType.Keyword,
+    FieldType.INTEGER: edge.PayloadSchemaType.Integer,
+    FieldType.FLOAT: edge.PayloadSchemaType.Float,
+    FieldType.DATETIME: edge.PayloadSchemaType.Datetime,
+    FieldType.GEO: edge.PayloadSchemaType.Geo,
+}
+
+#: Indexed fields of a point that is a cluster.
+CLUSTER_FIELDS = {RUN: FieldType.KEYWORD, CLUSTER_ID: FieldType.INTEGER}
+
+
+def create_shard(folder: Path, dimension: int) -> edge.EdgeShard:
+    """Makes an empty shard of unnamed vectors compared by cosine."""
+    folder.mkdir(parents=True)
+    vectors = edge.EdgeVectorParams(size=dimension, distance=edge.Distance.Cosine)
+    return edge.EdgeShard.create(str(folder), edge.EdgeConfig(vectors=vectors))
+
+
+def create_index(field: str, kind: FieldType) -> edge.UpdateOperation:
+    """Asks for the payload index of a field."""
+    return edge.UpdateOperation.create_field_index(field, _SCHEMA[kind])
+
+
+def to_filter(where: ImageFilter) -> edge.Filter | None:
+    """None if every image is meant."""
+    empty = edge.IsEmptyCondition(CLUSTER_ID)
+    must: list[Any] = []
+    must_not: list[Any] = []
+    if where.clusters:
+        must.append(edge.FieldCondition(CLUSTER_ID, match=edge.MatchAny(list(where.clusters))))
+    if where.unclustered:
+        must.append(empty)
+    if where.clustered:
+        must_not.append(empty)
+    if where.exclude:
+        must_not.append(edge.HasIdCondition(set(where.exclude)))
+    return edge.Filter(must=must, must_not=must_not) if must or must_not else None
+
+
+def of_ids(ids: Sequence[UUID]) -> edge.Filter:
+    """The points of these ids, as far as they exist."""
+    return edge.Filter(must=[edge.HasIdCondition(set(ids))])
+
+
+def of_run(run: str) -> edge.Filter:
+    """The cluster points of a run."""
+    return edge.Filter(must=[edge.FieldCondition(RUN, match=edge.MatchValue(run))])
+
+
+def image_point(image: Image, vector: Vector) -> edge.Point:
+    """An image as a point."""
+    return edge.Point(image.id, vector.tolist(), payload.to_payload(image))
+
+
+def to_image(point: edge.Record | edge.ScoredPoint) -> Image:
+    """The image of a point that was read with its payload."""
+    return payload.from_payload(identity_of(point), point.payload or {})
+
+
+def cluster_point(run: str, cluster: Cluster) -> edge.Point:
+    """A cluster of a run as a point: its centroid is the vector."""
+    identity = uuid5(_CLUSTERS, f"{run}/{cluster.id}")
+    return edge.Point(identity, cluster.centroid.tolist(), {RUN: run, **records.cluster_to_record(cluster)})
+
+
+def to_cluster(point: edge.Record) -> Cluster:
+    """The cluster of a point that was read with its payload and vector."""
+    return records.cluster_from_record(point.payload or {}, to_vector(point))
+
+
+def to_vector(point: edge.Record) -> Vector:
+    """The vector of a point that was read with it."""
+    return np.asarray(point.vector, dtype=np.float32)
+
+
+def cluster_id_of(point: edge.Record | edge.ScoredPoint) -> int:
+    """The cluster id, or -1."""
+    return int((point.payload or {}).get(CLUSTER_ID, NOISE))
+
+
+def identity_of(point: edge.Record | edge.ScoredPoint) -> UUID:
+    """The id of a point."""
+    return point.id if isinstance(point.id, UUID) else UUID(str(point.id))

@@ -1,0 +1,136 @@
+"""One collection on disk and open: its record, its shards, its runs.
+
+    collection.json   the collection exists exactly if this file does
+    images/           shard of images
+    clusters/         shard of clusters, those of all runs
+    runs/<run>.json
+    images.new/       a copy of images/ whose index is being built
+    images.old/       what images/ was until that copy took its place
+
+Everything here blocks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import UUID
+
+import qdrant_edge as edge
+
+from shoal_server.adapters.edge_store import files
+from shoal_server.domain import records
+from shoal_server.domain.collection import Collection
+
+RECORD = "collection.json"
+IMAGES = "images"
+CLUSTERS = "clusters"
+RUNS = "runs"
+NEW_IMAGES = "images.new"
+OLD_IMAGES = "images.old"
+
+#: Writes between two flushes. What is not flushed is read again from the write-ahead log when the shard is opened.
+_FLUSH_EVERY = 5_000
+
+
+@dataclass(slots=True)
+class Room:
+    """An open collection.
+
+    Attributes:
+        folder: where it is.
+        record: as in its file.
+        images: points are images.
+        clusters: points are clusters of runs.
+        writing: held while images are written, and while they must not be.
+        touched: images written since the copy for the index was made; None while there is no copy.
+        unflushed: writes since the last flush.
+    """
+
+    folder: Path
+    record: Collection
+    images: edge.EdgeShard
+    clusters: edge.EdgeShard
+    writing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    touched: set[UUID] | None = None
+    unflushed: int = 0
+
+    def update_images(self, operation: edge.UpdateOperation, ids: Sequence[UUID]) -> None:
+        """Applies an operation on these images; when it returns, it is in the write-ahead log."""
+        if self.touched is not None:
+            # Before the write: one that fails half-way has touched them too.
+            self.touched.update(ids)
+        self.images.update(operation)
+        self.unflushed += len(ids)
+        if self.unflushed >= _FLUSH_EVERY:
+            self.images.flush()
+            self.unflushed = 0
+
+    def save(self, record: Collection) -> None:
+        """Replaces the record."""
+        files.write_record(self.folder / RECORD, records.collection_to_record(record))
+        self.record = record
+
+    def close(self) -> None:
+        """Makes everything durable and lets go of it."""
+        for shard in (self.images, self.clusters):
+            shard.flush()
+            shard.close()
+
+    def delete(self) -> None:
+        """Removes the collection; a crash on the way leaves one that does not exist and is cleared away later."""
+        (self.folder / RECORD).unlink()
+        files.sync_folder(self.folder)
+        self.images.close()
+        self.clusters.close()
+        shutil.rmtree(self.folder)
+        files.sync_folder(self.folder.parent)
+
+
+def exists(folder: Path) -> bool:
+    """Whether there is a collection in a folder, and not only what is left of one."""
+    return (folder / RECORD).exists()
+
+
+def load(folder: Path) -> Room:
+    """Opens a collection after putting right what a crash has left.
+
+    Raises:
+        StoreIncompatible: the record cannot be understood.
+    """
+    files.remove_temporaries(folder)
+    files.remove_temporaries(folder / RUNS)
+    record = files.read_record(folder / RECORD, records.collection_from_record)
+    _finish_swap(folder)
+    return Room(
+        folder=folder,
+        record=record,
+        images=edge.EdgeShard.load(str(folder / IMAGES)),
+        clusters=edge.EdgeShard.load(str(folder / CLUSTERS)),
+    )
+
+
+def swap_images(room: Room, replacement: edge.EdgeShard) -> None:
+    """Puts the shard in ``images.new``, which has all that the old one has, in the place of the old one."""
+    replacement.flush()
+    replacement.close()
+    room.images.close()
+    (room.folder / IMAGES).rename(room.folder / OLD_IMAGES)
+    (room.folder / NEW_IMAGES).rename(room.folder / IMAGES)
+    files.sync_folder(room.folder)
+    room.images = edge.EdgeShard.load(str(room.folder / IMAGES))
+    room.unflushed = 0
+    shutil.rmtree(room.folder / OLD_IMAGES)
+
+
+def _finish_swap(folder: Path) -> None:
+    if not (folder / IMAGES).exists() and (folder / OLD_IMAGES).exists():
+        # The crash came between the two renames: the old shard is whole, and nothing was written since.
+        (folder / OLD_IMAGES).rename(folder / IMAGES)
+        files.sync_folder(folder)
+    for leftover in (NEW_IMAGES, OLD_IMAGES):
+        if (folder / leftover).exists():
+            shutil.rmtree(folder / leftover)

@@ -1,0 +1,189 @@
+"""The ImageStore port on a Qdrant server."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+from qdrant_client import models
+
+from shoal_server.adapters.qdrant_store import points
+from shoal_server.adapters.qdrant_store.access import READ_BATCH, UPSERT_BATCH, Access, check_dimension
+from shoal_server.application.ports import StoredVectors
+from shoal_server.domain.image import Image, ImageFilter, ScoredImage, Vector
+from shoal_server.domain.payload import CLUSTER_ID
+
+_ID_BATCH = 1000
+_FIRST_FACETS = 1024
+
+
+class QdrantImages(Access):
+    """Images and their vectors: the points of the Qdrant collection that has the collection's name.
+
+    Every write waits until it is applied: an unwaited one is durable but would not be seen by the next read.
+    """
+
+    async def upsert_images(self, collection: str, images: Sequence[tuple[Image, Vector]]) -> None:
+        """Stores images with their vectors; those of the same id are replaced.
+
+        Raises:
+            WrongDimension: a vector is not of the collection's model; nothing is stored.
+        """
+        async with self._within(collection) as record:
+            for _, vector in images:
+                check_dimension(record, vector)
+            for start in range(0, len(images), UPSERT_BATCH):
+                batch = [points.image_point(*each) for each in images[start : start + UPSERT_BATCH]]
+                await self._client.upsert(collection, batch, wait=True)
+
+    async def get_images(self, collection: str, ids: Sequence[UUID]) -> dict[UUID, Image]:
+        """The images of these ids; unknown ids are absent."""
+        found = await self._retrieve(collection, ids, with_payload=True, with_vectors=False)
+        return {image.id: image for image in map(points.to_image, found)}
+
+    async def get_vectors(self, collection: str, ids: Sequence[UUID]) -> dict[UUID, Vector]:
+        """The unit vectors of these ids; unknown ids are absent."""
+        found = await self._retrieve(collection, ids, with_payload=False, with_vectors=True)
+        return {UUID(str(point.id)): points.to_vector(point) for point in found}
+
+    async def delete_images(self, collection: str, ids: Sequence[UUID]) -> None:
+        """Removes images; unknown ids are passed over."""
+        async with self._within(collection):
+            for start in range(0, len(ids), _ID_BATCH):
+                batch = models.PointIdsList(points=[str(each) for each in ids[start : start + _ID_BATCH]])
+                await self._client.delete(collection, batch, wait=True)
+
+    async def count_images(self, collection: str, where: ImageFilter) -> int:
+        """How many images, exactly."""
+        async with self._within(collection):
+            return (await self._client.count(collection, points.to_filter(where), exact=True)).count
+
+    async def count_by_cluster(self, collection: str) -> dict[int, int]:
+        """Images per cluster id, exactly; ids without images are absent."""
+        limit = _FIRST_FACETS
+        async with self._within(collection):
+            # The server keeps a queue of the limit's length, so it begins small.
+            while (
+                len(hits := (await self._client.facet(collection, CLUSTER_ID, limit=limit, exact=True)).hits) == limit
+            ):
+                limit *= 16
+        # In a server's index a value that no point has any more may stay, with a count of 0.
+        return {int(hit.value): hit.count for hit in hits if hit.count}
+
+    async def page_images(
+        self, collection: str, where: ImageFilter, after: UUID | None, limit: int
+    ) -> tuple[list[Image], UUID | None]:
+        """Images in the order of their ids, and what to pass as ``after`` for the next page."""
+        async with self._within(collection):
+            found, following = await self._client.scroll(
+                collection,
+                points.to_filter(where),
+                limit,
+                offset=None if after is None else str(after),
+                with_payload=True,
+            )
+        return [points.to_image(point) for point in found], None if following is None else UUID(str(following))
+
+    async def query_images(
+        self,
+        collection: str,
+        vector: Vector,
+        where: ImageFilter,
+        limit: int,
+        offset: int = 0,
+        score_threshold: float | None = None,
+    ) -> list[ScoredImage]:
+        """The images nearest to a vector by cosine similarity, best first.
+
+        A server searches exactly until it has built an index (about 10 MB of vectors), then approximately.
+
+        Raises:
+            WrongDimension: the vector is not of the collection's model.
+        """
+        async with self._within(collection) as record:
+            check_dimension(record, vector)
+            answer = await self._client.query_points(
+                collection,
+                vector.tolist(),
+                query_filter=points.to_filter(where),
+                limit=limit,
+                offset=offset,
+                score_threshold=score_threshold,
+                with_payload=True,
+            )
+        return [ScoredImage(points.to_image(point), point.score) for point in answer.points]
+
+    async def query_neighbors(
+        self, collection: str, vectors: NDArray[np.float32], where: ImageFilter, limit: int
+    ) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """Cluster ids (-1 for none) and cosine similarities of each row's nearest images, best first.
+
+        Raises:
+            WrongDimension: the vectors are not of the collection's model.
+        """
+        condition = points.to_filter(where)
+        async with self._within(collection) as record:
+            for vector in vectors:
+                check_dimension(record, vector)
+            requests = [
+                models.QueryRequest(query=vector.tolist(), filter=condition, limit=limit, with_payload=[CLUSTER_ID])
+                for vector in vectors
+            ]
+            answers = await self._client.query_batch_points(collection, requests) if requests else []
+        return [
+            (
+                np.array([points.cluster_id_of(point) for point in answer.points], dtype=np.int64),
+                np.array([point.score for point in answer.points], dtype=np.float32),
+            )
+            for answer in answers
+        ]
+
+    async def scan_vectors(
+        self, collection: str, with_vectors: bool = True, batch: int = READ_BATCH
+    ) -> AsyncIterator[StoredVectors]:
+        """The whole collection in batches, in the order of the ids."""
+        after: Any = None
+        while True:
+            async with self._within(collection):
+                found, after = await self._client.scroll(
+                    collection, limit=batch, offset=after, with_payload=[CLUSTER_ID], with_vectors=with_vectors
+                )
+            if found:
+                yield StoredVectors(
+                    ids=[UUID(str(point.id)) for point in found],
+                    cluster_ids=np.array([points.cluster_id_of(point) for point in found], dtype=np.int64),
+                    vectors=np.array([point.vector if with_vectors else () for point in found], dtype=np.float32),
+                )
+            if after is None:
+                return
+
+    async def set_cluster(self, collection: str, cluster_id: int | None, ids: Sequence[UUID]) -> None:
+        """Writes one cluster id (None removes it) to existing images and touches nothing else of their payload."""
+        async with self._within(collection):
+            for start in range(0, len(ids), _ID_BATCH):
+                # By filter: a server answers an unknown id with an error, though the others are written.
+                batch = points.of_ids(ids[start : start + _ID_BATCH])
+                if cluster_id is None:
+                    await self._client.delete_payload(collection, [CLUSTER_ID], batch, wait=True)
+                else:
+                    await self._client.set_payload(collection, {CLUSTER_ID: cluster_id}, batch, wait=True)
+
+    async def optimize(self, collection: str) -> None:
+        """Does nothing but look whether the collection exists: a server builds its indexes by itself."""
+        async with self._within(collection):
+            pass
+
+    async def _retrieve(
+        self, collection: str, ids: Sequence[UUID], with_payload: bool, with_vectors: bool
+    ) -> list[models.Record]:
+        found: list[models.Record] = []
+        async with self._within(collection):
+            for start in range(0, len(ids), READ_BATCH):
+                batch = [str(each) for each in ids[start : start + READ_BATCH]]
+                found += await self._client.retrieve(
+                    collection, batch, with_payload=with_payload, with_vectors=with_vectors
+                )
+        return found

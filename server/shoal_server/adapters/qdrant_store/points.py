@@ -1,0 +1,110 @@
+"""Shoal's values as Qdrant's: filters, points, records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID, uuid5
+
+import numpy as np
+from qdrant_client import models
+
+from shoal_server.domain import payload, records
+from shoal_server.domain.cluster import NOISE, Cluster
+from shoal_server.domain.image import Image, ImageFilter, Vector
+from shoal_server.domain.payload import CLUSTER_ID, FieldType
+
+RUN = "run"
+KIND = "kind"
+COLLECTION = "collection"
+RECORD = "record"
+
+#: Namespace of the ids of points that are not images.
+_NAMESPACE = UUID("c1a6e4de-3b1f-5a53-9b0e-6a1d4a0f8b77")
+
+SCHEMA = {
+    FieldType.KEYWORD: models.PayloadSchemaType.KEYWORD,
+    FieldType.INTEGER: models.PayloadSchemaType.INTEGER,
+    FieldType.FLOAT: models.PayloadSchemaType.FLOAT,
+    FieldType.DATETIME: models.PayloadSchemaType.DATETIME,
+    FieldType.GEO: models.PayloadSchemaType.GEO,
+}
+
+#: Indexed fields of a point that is a cluster.
+CLUSTER_FIELDS = {RUN: FieldType.KEYWORD, CLUSTER_ID: FieldType.INTEGER}
+
+#: Indexed fields of a point that is a record.
+RECORD_FIELDS = {KIND: FieldType.KEYWORD, COLLECTION: FieldType.KEYWORD}
+
+
+def to_filter(where: ImageFilter) -> models.Filter | None:
+    """None if every image is meant."""
+    empty = models.IsEmptyCondition(is_empty=models.PayloadField(key=CLUSTER_ID))
+    must: list[models.Condition] = []
+    must_not: list[models.Condition] = []
+    if where.clusters:
+        must.append(models.FieldCondition(key=CLUSTER_ID, match=models.MatchAny(any=list(where.clusters))))
+    if where.unclustered:
+        must.append(empty)
+    if where.clustered:
+        must_not.append(empty)
+    if where.exclude:
+        must_not.append(models.HasIdCondition(has_id=[str(each) for each in where.exclude]))
+    return models.Filter(must=must, must_not=must_not) if must or must_not else None
+
+
+def of_ids(ids: Sequence[UUID]) -> models.Filter:
+    """The points of these ids, as far as they exist."""
+    return models.Filter(must=[models.HasIdCondition(has_id=[str(each) for each in ids])])
+
+
+def matching(**fields: str) -> models.Filter:
+    """The points that have these keywords."""
+    return models.Filter(
+        must=[models.FieldCondition(key=key, match=models.MatchValue(value=value)) for key, value in fields.items()]
+    )
+
+
+def image_point(image: Image, vector: Vector) -> models.PointStruct:
+    """An image as a point."""
+    return models.PointStruct(id=str(image.id), vector=vector.tolist(), payload=payload.to_payload(image))
+
+
+def to_image(point: models.Record | models.ScoredPoint) -> Image:
+    """The image of a point that was read with its payload."""
+    return payload.from_payload(UUID(str(point.id)), point.payload or {})
+
+
+def cluster_point(run: str, cluster: Cluster) -> models.PointStruct:
+    """A cluster of a run as a point: its centroid is the vector."""
+    return models.PointStruct(
+        id=str(uuid5(_NAMESPACE, f"cluster/{run}/{cluster.id}")),
+        vector=cluster.centroid.tolist(),
+        payload={RUN: run, **records.cluster_to_record(cluster)},
+    )
+
+
+def to_cluster(point: models.Record) -> Cluster:
+    """The cluster of a point that was read with its payload and vector."""
+    return records.cluster_from_record(point.payload or {}, to_vector(point))
+
+
+def to_vector(point: models.Record) -> Vector:
+    """The unnamed vector of a point that was read with it."""
+    return np.asarray(point.vector, dtype=np.float32)
+
+
+def cluster_id_of(point: models.Record | models.ScoredPoint) -> int:
+    """The cluster id, or -1."""
+    return int((point.payload or {}).get(CLUSTER_ID, NOISE))
+
+
+def record_id(kind: str, *names: str) -> str:
+    """The point id of a record: one for each thing that is recorded."""
+    return str(uuid5(_NAMESPACE, "/".join((kind, *names))))
+
+
+def record_point(identity: str, kind: str, collection: str, record: records.Record) -> models.PointStruct:
+    """A record as a point without a vector."""
+    fields: dict[str, Any] = {KIND: kind, COLLECTION: collection, RECORD: record}
+    return models.PointStruct(id=identity, vector={}, payload=fields)

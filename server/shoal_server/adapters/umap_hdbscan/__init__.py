@@ -1,0 +1,7 @@
+"""Clusters with UMAP and HDBSCAN in a process of its own."""
+
+from __future__ import annotations
+
+from shoal_server.adapters.umap_hdbscan.clusterer import WorkerClusterer
+
+__all__ = ["WorkerClusterer"]

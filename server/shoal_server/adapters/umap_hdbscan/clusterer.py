@@ -1,0 +1,146 @@
+"""The parent's side of the worker process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import multiprocessing
+import signal
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+
+import numpy as np
+
+from shoal_server.adapters.umap_hdbscan import worker
+from shoal_server.application.ports import ClusteringResult
+from shoal_server.domain.errors import ClusteringFailed, ShuttingDown
+from shoal_server.domain.run import ClusteringParameters, RunStage
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Worker:
+    process: SpawnProcess
+    connection: Connection
+
+
+class WorkerClusterer:
+    """A ``Clusterer``: UMAP and HDBSCAN in a process of its own, which is kept warm; one job at a time.
+
+    The process is spawned, never forked (gRPC does not survive a fork), runs at low priority, and ends with its parent.
+    A job that is cancelled or that brings the process down costs the process; the next job gets a fresh one.
+    """
+
+    def __init__(self, numba_cache: Path | None = None) -> None:
+        """Starts nothing yet.
+
+        Args:
+            numba_cache: folder for compiled code, kept between starts, unless the environment names one in
+                NUMBA_CACHE_DIR; None leaves the place to numba, which needs the installed packages or the user's home
+                to be writable.
+        """
+        self._numba_cache = numba_cache
+        self._lock = asyncio.Lock()
+        self._worker: _Worker | None = None
+        self._closed = False
+
+    async def start(self) -> None:
+        """Starts the process, which then warms itself up; without this, the first job does so and waits for it."""
+        async with self._lock:
+            await self._living_worker()
+
+    async def cluster(
+        self, vectors: Path, parameters: ClusteringParameters, on_stage: Callable[[RunStage, float], None]
+    ) -> ClusteringResult:
+        """See ``Clusterer``; waits its turn while another job is under way.
+
+        Raises:
+            ClusteringFailed: the worker raised an error or died.
+            ShuttingDown: after :meth:`aclose`.
+        """
+        async with self._lock:
+            living = await self._living_worker()
+            with tempfile.TemporaryDirectory(prefix="result-", dir=vectors.parent, ignore_cleanup_errors=True) as name:
+                results = Path(name)
+                try:
+                    await self._follow(living, worker.Job(vectors, results, parameters), on_stage)
+                except ClusteringFailed:
+                    raise
+                except BaseException:
+                    # Cancelled, most likely: the worker is busy with what nobody waits for.
+                    await self._kill()
+                    raise
+                return await asyncio.to_thread(_load, results)
+
+    async def aclose(self) -> None:
+        """Ends the process; a job under way fails."""
+        self._closed = True
+        await self._kill()
+
+    async def _living_worker(self) -> _Worker:
+        if self._worker is not None and not self._worker.process.is_alive():
+            await self._kill()
+        if self._closed:
+            raise ShuttingDown
+        if self._worker is None:
+            # Not in a thread: it takes milliseconds, and a cancelled thread would leave a process that nobody knows of.
+            self._worker = self._spawn()
+        return self._worker
+
+    def _spawn(self) -> _Worker:
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(
+            target=worker.main, args=(theirs, self._numba_cache), name="shoal-clusterer", daemon=True
+        )
+        process.start()
+        # Only if nobody else holds the other end does its death end our waiting.
+        theirs.close()
+        return _Worker(process, ours)
+
+    async def _follow(self, living: _Worker, job: worker.Job, on_stage: Callable[[RunStage, float], None]) -> None:
+        """Hands a job over and passes progress on until it is done."""
+        await self._exchange(living, lambda: living.connection.send(job))
+        while True:
+            match await self._exchange(living, living.connection.recv):
+                case worker.Progress(stage, fraction):
+                    on_stage(stage, fraction)
+                case worker.Failed(problem, traceback):
+                    _log.error("the clustering worker raised an error\n%s", traceback)
+                    raise ClusteringFailed(problem)
+                case worker.Done():
+                    return
+
+    async def _exchange(self, living: _Worker, call: Callable[[], object]) -> object:
+        """Uses the pipe off the event loop."""
+        try:
+            return await asyncio.to_thread(call)
+        except (EOFError, OSError) as error:
+            await self._kill()
+            raise ClusteringFailed(_epitaph(living.process.exitcode)) from error
+
+    async def _kill(self) -> None:
+        """Ends the process, if there is one; it has nothing to save."""
+        if self._worker is None:
+            return
+        process, self._worker = self._worker.process, None
+        process.kill()
+        await asyncio.shield(asyncio.to_thread(process.join))
+
+
+def _epitaph(exit_code: int | None) -> str:
+    """What a worker died of, for people."""
+    if exit_code is None or exit_code >= 0:
+        return f"the worker process ended with exit code {exit_code}"
+    name = signal.Signals(-exit_code).name
+    hint = ", most likely because the machine ran out of memory" if name == "SIGKILL" else ""
+    return f"the worker process was ended by {name}{hint}"
+
+
+def _load(results: Path) -> ClusteringResult:
+    return ClusteringResult(**{name: np.load(results / f"{name}.npy") for name in worker.RESULT_ARRAYS})

@@ -1,0 +1,126 @@
+"""The worker process: clusters one file after another until its parent closes the pipe or dies.
+
+Importing this module is cheap; what is slow to import is imported in the worker only.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import traceback
+import warnings
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import numpy as np
+
+from shoal_server.domain.run import ClusteringParameters, RunStage
+
+#: How much the worker stands back for the server, on the scale of ``nice``.
+_NICENESS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What the parent sends: cluster the vectors in a ``.npy`` file, leave the result's arrays in a folder."""
+
+    vectors: Path
+    results: Path
+    parameters: ClusteringParameters
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What the worker sends while it works."""
+
+    stage: RunStage
+    fraction: float
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What the worker sends when every array of the result is in its file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """What the worker sends instead of :class:`Done`."""
+
+    problem: str
+    traceback: str
+
+
+#: Files of a result, named after the fields of ``ClusteringResult``.
+RESULT_ARRAYS = ("labels", "strengths", "coordinates", "neighbor_rows", "neighbor_similarities")
+
+
+def main(connection: Connection, numba_cache: Path | None) -> None:
+    """Entry point of the process.
+
+    Args:
+        connection: to the parent; jobs come in, everything else goes out.
+        numba_cache: folder that compiled code is kept in; None leaves it to numba.
+    """
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    # Ctrl-C reaches the whole process group; the parent decides what becomes of its worker.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.nice(_NICENESS)
+    # One thread: numba's parallel sums depend on the number of threads in their last bits, and so would the clusters.
+    os.environ["NUMBA_NUM_THREADS"] = "1"
+    if numba_cache is not None:
+        os.environ.setdefault("NUMBA_CACHE_DIR", str(numba_cache))
+    # What UMAP and scikit-learn warn of (seeds, small graphs, no TensorFlow) is known and meant.
+    warnings.simplefilter("ignore")
+    try:
+        _warm_up()
+    except Exception as error:  # noqa: BLE001 - whatever it is, the parent tells it
+        connection.send(_failed(error))
+        return
+    while True:
+        try:
+            job = connection.recv()
+        except EOFError:
+            return
+        try:
+            _work(job, connection)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the parent tells it
+            connection.send(_failed(error))
+        else:
+            connection.send(Done())
+
+
+def _die_with_parent() -> None:
+    """Waits for the parent's end, however it comes; works while the main thread computes."""
+    if (parent := multiprocessing.parent_process()) is not None:
+        parent.join()
+    os._exit(1)
+
+
+def _warm_up() -> None:
+    """Imports what is slow to import and compiles what is slow to compile."""
+    from umap.layouts import tqdm
+
+    from shoal_server.adapters.umap_hdbscan.pipeline import cluster_vectors
+
+    # tqdm's default lock is a named semaphore of the system, which a killed process leaves behind.
+    tqdm.set_lock(threading.RLock())
+    vectors = np.random.default_rng(0).normal(size=(64, 8)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    cluster_vectors(vectors, ClusteringParameters(15, 5, 5, 5, seed=0), lambda stage, fraction: None)
+
+
+def _work(job: Job, connection: Connection) -> None:
+    from shoal_server.adapters.umap_hdbscan.pipeline import cluster_vectors
+
+    result = cluster_vectors(
+        np.load(job.vectors), job.parameters, lambda stage, fraction: connection.send(Progress(stage, fraction))
+    )
+    for name in RESULT_ARRAYS:
+        np.save(job.results / f"{name}.npy", getattr(result, name))
+
+
+def _failed(error: Exception) -> Failed:
+    return Failed(f"{type(error).__name__}: {error}", traceback.format_exc())

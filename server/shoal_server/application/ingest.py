@@ -1,0 +1,143 @@
+"""Storing images: read, decode, embed, assign, write; each image for itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from uuid import UUID
+
+import numpy as np
+
+from shoal_server.application.assign import vote_on
+from shoal_server.application.grouped_calls import GroupedCalls
+from shoal_server.application.open_collections import OpenCollection, OpenCollections
+from shoal_server.application.ports import Embedder, ImageDecoder, ImageStore
+from shoal_server.domain.image import Image, Metadata, Sha256, Vector, check_source, digest_of, image_id
+
+#: Most images in one write to the store.
+WRITE_BATCH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class NewImage:
+    """An image as a client sends it."""
+
+    content: bytes = field(repr=False)
+    uri: str = ""
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """What became of an image.
+
+    Attributes:
+        image: as stored.
+        duplicate: its bytes were stored before, and the stored image is as it was.
+    """
+
+    image: Image
+    duplicate: bool
+
+
+class Ingest:
+    """Stores images; the same bytes are embedded and stored once, also when they are sent twice at the same time."""
+
+    def __init__(
+        self,
+        collections: OpenCollections,
+        store: ImageStore,
+        decoder: ImageDecoder,
+        embedder: Embedder,
+        max_in_flight: int,
+    ) -> None:
+        """Args:
+        collections: where to.
+        store: where to.
+        decoder: of the files.
+        embedder: of the pixels.
+        max_in_flight: most images between decoding and embedding at once; bounds the memory that pixels take.
+        """
+        self._collections = collections
+        self._store = store
+        self._decoder = decoder
+        self._embedder = embedder
+        self._room = asyncio.Semaphore(max_in_flight)
+        self._busy: dict[tuple[str, UUID], asyncio.Event] = {}
+        self._lookups: dict[str, GroupedCalls[UUID, Image | None]] = {}
+        self._writes: dict[str, GroupedCalls[tuple[Image, Vector], Image]] = {}
+
+    async def check(self, collection: str) -> None:
+        """Finds out whether images can be stored there at all, before the first of many is sent.
+
+        Raises:
+            ShoalError: as :meth:`OpenCollections.open`.
+        """
+        await self._collections.open(collection)
+
+    async def __call__(self, collection: str, new: NewImage) -> Ingested:
+        """Stores one image; when this returns, it is safe.
+
+        Raises:
+            UnreadableImage: the bytes are no image that is read here.
+            ShoalError: as :meth:`OpenCollections.open` and :class:`Embedder`.
+        """
+        opened = await self._collections.open(collection)
+        check_source(new.uri, new.tags)
+        sha256 = await asyncio.to_thread(digest_of, new.content)
+        key = (collection, image_id(sha256))
+        while (other := self._busy.get(key)) is not None:
+            await other.wait()
+        done = self._busy[key] = asyncio.Event()
+        try:
+            stored = await self._lookup(opened).ask(key[1])
+            if stored is not None:
+                return Ingested(stored, duplicate=True)
+            return Ingested(await self._store_new(opened, key[1], sha256, new), duplicate=False)
+        finally:
+            del self._busy[key]
+            done.set()
+
+    async def _store_new(self, opened: OpenCollection, identity: UUID, sha256: Sha256, new: NewImage) -> Image:
+        metadata, vector = await self._read(new.content)
+        image = Image(
+            id=identity,
+            sha256=sha256,
+            uri=new.uri,
+            tags=new.tags,
+            metadata=metadata,
+            ingested_at=datetime.now(UTC),
+        )
+        return await self._write(opened).ask((image, vector))
+
+    async def _read(self, content: bytes) -> tuple[Metadata, Vector]:
+        async with self._room:
+            decoded = await self._decoder.decode(content)
+            return decoded.metadata, await self._embedder.embed_image(decoded.pixels)
+
+    def _lookup(self, opened: OpenCollection) -> GroupedCalls[UUID, Image | None]:
+        async def look_up(ids: Sequence[UUID]) -> list[Image | None]:
+            async with opened.gate.reading():
+                found = await self._store.get_images(opened.id, ids)
+            return [found.get(identity) for identity in ids]
+
+        return self._lookups.setdefault(opened.id, GroupedCalls(look_up, WRITE_BATCH))
+
+    def _write(self, opened: OpenCollection) -> GroupedCalls[tuple[Image, Vector], Image]:
+        async def write(images: Sequence[tuple[Image, Vector]]) -> list[Image]:
+            vectors = np.stack([vector for _, vector in images])
+            # From the vote to the write the clusters must not change: the ids would be of another run.
+            async with opened.gate.reading():
+                active = opened.clusters
+                if active is not None:
+                    decisions = await vote_on(self._store, opened, active, vectors)
+                    images = [
+                        (replace(image, cluster_id=cluster_id), vector)
+                        for (image, vector), (cluster_id, _) in zip(images, decisions, strict=True)
+                    ]
+                await self._store.upsert_images(opened.id, images)
+            return [image for image, _ in images]
+
+        return self._writes.setdefault(opened.id, GroupedCalls(write, WRITE_BATCH))

@@ -1,0 +1,154 @@
+"""The collections a server works with, and what it keeps in memory of each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal_server.application.activation_gate import ActivationGate
+from shoal_server.application.ports import Store
+from shoal_server.domain.cluster import Cluster
+from shoal_server.domain.collection import Collection, EmbeddingModel, check_collection_id
+from shoal_server.domain.errors import ClusterNotFound, ModelMismatch, NotClustered
+
+
+class ClusterSet:
+    """The clusters of one run, for quick answers. Immutable.
+
+    Attributes:
+        run: the run's id.
+        clusters: by id.
+        centroids: float32 (number of clusters, dimension), unit rows, in the order of ``clusters``.
+        thresholds: cluster id to the least similarity that a new image needs.
+    """
+
+    def __init__(self, run: str, clusters: Iterable[Cluster]) -> None:
+        self.run = run
+        self.clusters = {cluster.id: cluster for cluster in sorted(clusters, key=lambda cluster: cluster.id)}
+        rows = [cluster.centroid for cluster in self.clusters.values()]
+        self.centroids: NDArray[np.float32] = np.stack(rows) if rows else np.zeros((0, 0), np.float32)
+        self.thresholds = {cluster.id: cluster.threshold for cluster in self.clusters.values()}
+
+    def with_cluster(self, cluster: Cluster) -> ClusterSet:
+        """The same set with one cluster changed."""
+        return ClusterSet(self.run, (self.clusters | {cluster.id: cluster}).values())
+
+
+class OpenCollection:
+    """A collection in use: its record, its gate, and the clusters in force.
+
+    Attributes:
+        record: as in the store.
+        clusters: the active run's; None before the first.
+        gate: held shared by whoever names a cluster.
+        changing: held by whoever changes the record or the clusters' own records.
+    """
+
+    def __init__(self, record: Collection, clusters: ClusterSet | None) -> None:
+        self.record = record
+        self.clusters = clusters
+        self.gate = ActivationGate()
+        self.changing = asyncio.Lock()
+
+    @property
+    def id(self) -> str:
+        """The collection's id."""
+        return self.record.id
+
+    def active_clusters(self) -> ClusterSet:
+        """The clusters in force.
+
+        Raises:
+            NotClustered: there are none yet.
+        """
+        if self.clusters is None:
+            raise NotClustered(self.id)
+        return self.clusters
+
+    def cluster(self, cluster_id: int) -> Cluster:
+        """One of the clusters in force.
+
+        Raises:
+            ClusterNotFound: there is none of that id.
+        """
+        if self.clusters is None or cluster_id not in self.clusters.clusters:
+            raise ClusterNotFound(self.id, cluster_id)
+        return self.clusters.clusters[cluster_id]
+
+
+class OpenCollections:
+    """Opens collections on first use and makes sure that they belong to the server's model."""
+
+    def __init__(self, store: Store, model: EmbeddingModel) -> None:
+        self._store = store
+        self._model = model
+        self._open: dict[str, OpenCollection] = {}
+        self._opening = asyncio.Lock()
+
+    async def create(self, collection: str, model: str = "") -> OpenCollection:
+        """Makes a collection for the server's model.
+
+        Raises:
+            InvalidName: the id has not the form of one.
+            ModelMismatch: a model is named that is not the server's.
+            CollectionExists: there is one already.
+        """
+        check_collection_id(collection)
+        if model and model != self._model.name:
+            raise ModelMismatch(collection, model, str(self._model))
+        await self._store.create_collection(Collection(id=collection, model=self._model, created_at=datetime.now(UTC)))
+        return await self.open(collection)
+
+    async def open(self, collection: str) -> OpenCollection:
+        """The collection, ready for use.
+
+        Raises:
+            CollectionNotFound: there is none.
+            ModelMismatch: it was made with another model.
+        """
+        opened = await self.open_any(collection)
+        recorded = opened.record.model
+        if (recorded.digest, recorded.dimension) != (self._model.digest, self._model.dimension):
+            raise ModelMismatch(collection, str(recorded), str(self._model))
+        return opened
+
+    async def open_any(self, collection: str) -> OpenCollection:
+        """The collection, whatever its model: enough to look at it, delete it, or finish an activation.
+
+        Raises:
+            CollectionNotFound: there is none.
+        """
+        async with self._opening:
+            opened = self._open.get(collection)
+            if opened is None:
+                record = await self._store.get_collection(collection)
+                run = record.active_run
+                clusters = None if run is None else ClusterSet(run, await self._store.get_clusters(collection, run))
+                opened = self._open[collection] = OpenCollection(record, clusters)
+            return opened
+
+    async def change(self, opened: OpenCollection, **fields: object) -> None:
+        """Replaces fields of a collection's record, in the store and then here."""
+        async with opened.changing:
+            record = replace(opened.record, **fields)  # type: ignore[arg-type]
+            await self._store.update_collection(record)
+            opened.record = record
+
+    async def list(self) -> list[Collection]:
+        """All collections by id, of every model."""
+        return await self._store.list_collections()
+
+    async def delete(self, collection: str) -> None:
+        """Removes a collection from the store.
+
+        Raises:
+            CollectionNotFound: there is none.
+        """
+        async with self._opening:
+            await self._store.delete_collection(collection)
+            self._open.pop(collection, None)

@@ -1,0 +1,164 @@
+"""The composition root: the only module that knows every adapter. Reads settings, builds, connects, lets go."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.resources
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from shoal_server.adapters.batching import BatchingEmbedder
+from shoal_server.adapters.edge_store import EdgeStore
+from shoal_server.adapters.pillow_decoder import PillowDecoder
+from shoal_server.adapters.run_files import ParquetRunFiles
+from shoal_server.adapters.umap_hdbscan import WorkerClusterer
+from shoal_server.application.activation import Activation
+from shoal_server.application.assign import Assign
+from shoal_server.application.clustering import Clustering
+from shoal_server.application.curation import Curation
+from shoal_server.application.images import Images
+from shoal_server.application.ingest import Ingest
+from shoal_server.application.open_collections import OpenCollections
+from shoal_server.application.overview import Overview
+from shoal_server.application.ports import Clusterer, EmbeddingEngine, Store
+from shoal_server.application.queries import QueryVectors
+from shoal_server.application.reclustering import Reclustering
+from shoal_server.application.search import Search
+from shoal_server.application.vocabulary import NamingWords
+from shoal_server.domain.naming import Vocabulary, parse_vocabulary
+from shoal_server.rpc.cluster_service import ClusterService
+from shoal_server.rpc.collection_service import CollectionService
+from shoal_server.rpc.image_service import ImageService
+from shoal_server.rpc.server import RpcServer, Services
+from shoal_server.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+
+class ClustererProcess(Clusterer, Protocol):
+    """A clusterer with a life of its own."""
+
+    async def start(self) -> None:
+        """Begins to get ready."""
+        ...
+
+    async def aclose(self) -> None:
+        """Lets go of everything."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """A server that serves."""
+
+    address: str
+    model: str
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings, make_clusterer: Callable[[], ClustererProcess] = WorkerClusterer
+) -> AsyncIterator[Listening]:
+    """A whole server, serving while the context is open.
+
+    On leaving, calls in flight are finished, runs ended, the store made durable and closed.
+
+    Args:
+        settings: all of them.
+        make_clusterer: another way to find groups; tests have one that needs no time.
+
+    Raises:
+        ShoalError: the model cannot be loaded, the store not opened.
+        OSError: the address cannot be listened on.
+    """
+    try:
+        async with AsyncExitStack() as stack:
+            # The store first: a folder in use is known at once, a model takes seconds to load.
+            store = await _store(settings)
+            stack.push_async_callback(store.close)
+            engine = await asyncio.to_thread(load_engine, settings.model)
+            embedder = await stack.enter_async_context(
+                BatchingEmbedder(engine, max_batch=settings.max_batch, max_queue=settings.max_queue)
+            )
+            decoder = PillowDecoder(max_pixels=settings.max_image_pixels, threads=settings.decode_threads)
+            stack.push_async_callback(decoder.aclose)
+            clusterer = make_clusterer()
+            stack.push_async_callback(clusterer.aclose)
+            tasks = await stack.enter_async_context(asyncio.TaskGroup())
+            services, clustering = _services(settings, store, decoder, embedder, clusterer, tasks)
+            await clustering.recover()
+            stack.push_async_callback(clustering.stop)
+            server = RpcServer(services, settings.max_message_bytes)
+            port = await server.start(settings.listen)
+            stack.push_async_callback(server.stop, settings.shutdown_grace_s)
+            await clusterer.start()
+            yield Listening(f"{settings.listen.rpartition(':')[0]}:{port}", str(engine.model))
+    except BaseExceptionGroup as group:
+        # The task group wraps what went wrong while it was open; alone, it needs no wrapping.
+        if len(group.exceptions) == 1:
+            raise group.exceptions[0] from None
+        raise
+
+
+def _services(
+    settings: Settings,
+    store: Store,
+    decoder: PillowDecoder,
+    embedder: BatchingEmbedder,
+    clusterer: Clusterer,
+    tasks: asyncio.TaskGroup,
+) -> tuple[Services, Clustering]:
+    files = ParquetRunFiles(settings.data)
+    collections = OpenCollections(store, embedder.model)
+    queries = QueryVectors(store, decoder, embedder)
+    search = Search(collections, store, queries)
+    reclustering = Reclustering(store, clusterer, files, NamingWords(_vocabulary(settings), embedder))
+    clustering = Clustering(collections, store, reclustering, Activation(collections, store, files), tasks)
+    ingest = Ingest(collections, store, decoder, embedder, settings.max_in_flight)
+    services = Services(
+        collections=CollectionService(Overview(collections, store, files, clustering)),
+        images=ImageService(ingest, Images(collections, store), search, settings.stream_window),
+        clusters=ClusterService(
+            collections, Curation(collections, store), search, Assign(collections, store, queries), clustering
+        ),
+    )
+    return services, clustering
+
+
+async def _store(settings: Settings) -> Store:
+    if settings.qdrant_url is None:
+        return await EdgeStore.open(settings.data)
+    from shoal_server.adapters.qdrant_store import QdrantStore
+
+    key = settings.qdrant_api_key
+    return await QdrantStore.connect(settings.qdrant_url, None if key is None else key.get_secret_value())
+
+
+def load_engine(model: str) -> EmbeddingEngine:
+    """The engine of a model's name; takes seconds.
+
+    Raises:
+        ModelUnavailable: it cannot be loaded; the message says what to do.
+    """
+    # Imported here: each brings its own framework, and only one is used.
+    if model == "debug":
+        from shoal_server.adapters.debug_embedder import DebugEngine
+
+        return DebugEngine()
+    if model == "starter":
+        from shoal_server.adapters.starter_embedder import StarterEngine
+
+        return StarterEngine()
+    from shoal_server.adapters.open_clip_embedder import OpenClipEngine
+
+    return OpenClipEngine.load(model)
+
+
+def _vocabulary(settings: Settings) -> Vocabulary:
+    if settings.vocabulary is not None:
+        return parse_vocabulary(settings.vocabulary.read_text(encoding="utf-8"))
+    shipped = importlib.resources.files("shoal_server.vocabulary") / "en.txt"
+    return parse_vocabulary(shipped.read_text(encoding="utf-8"))

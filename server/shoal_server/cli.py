@@ -1,0 +1,86 @@
+"""``shoal serve``: parse, build, serve, stop."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+
+from shoal_server.domain.errors import ShoalError
+from shoal_server.settings import Settings
+
+_log = logging.getLogger("shoal_server")
+
+
+def serve(
+    data: Annotated[Path | None, typer.Option(help="Folder for everything the server keeps.")] = None,
+    listen: Annotated[str | None, typer.Option(help="Host and port; port 0 picks a free one.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="MODEL/PRETRAINED of open_clip, MODEL/CHECKPOINT-FILE, starter, or debug.")
+    ] = None,
+    qdrant_url: Annotated[str | None, typer.Option(help="Store in this Qdrant server, not in the folder.")] = None,
+    ready_file: Annotated[
+        Path | None, typer.Option(help="Write the address here as JSON once the server serves.")
+    ] = None,
+) -> None:
+    """Serve until interrupted. Every option is also a variable SHOAL_...; the option wins."""
+    given = {"data": data, "listen": listen, "model": model, "qdrant_url": qdrant_url}
+    try:
+        settings = Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        for problem in error.errors():
+            where = f"SHOAL_{str(problem['loc'][0]).upper()}: " if problem["loc"] else ""
+            typer.echo(f"shoal serve: {where}{problem['msg'].removeprefix('Value error, ')}", err=True)
+        raise typer.Exit(2) from None
+    logging.basicConfig(
+        level=settings.log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    try:
+        asyncio.run(_serve(settings, ready_file))
+    except (ShoalError, OSError) as error:
+        typer.echo(f"shoal serve: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
+async def _serve(settings: Settings, ready_file: Path | None) -> None:
+    # Building the adapters imports the frameworks, which takes seconds: not before the settings are known to be right.
+    from shoal_server.bootstrap import running
+
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    _log.info("starting with model %s, data in %s", settings.model, settings.qdrant_url or settings.data)
+    async with running(settings) as listening:
+        _log.info("serving on %s with model %s", listening.address, listening.model)
+        if ready_file is not None:
+            await asyncio.to_thread(_announce, ready_file, {"address": listening.address})
+        await stopping.wait()
+        _log.info("stopping: finishing the calls in flight")
+    _log.info("stopped")
+
+
+def _announce(ready_file: Path, message: dict[str, Any]) -> None:
+    # Whoever waits for the file must never read half of it.
+    part = ready_file.with_name(ready_file.name + ".part")
+    part.write_text(json.dumps(message) + "\n", encoding="utf-8")
+    part.replace(ready_file)
+
+
+def main() -> None:
+    """Entry of ``python -m shoal_server``."""
+    app = typer.Typer(add_completion=False)
+    app.command()(serve)
+
+    @app.callback()
+    def _root() -> None:
+        """Shoal's server."""
+
+    app()

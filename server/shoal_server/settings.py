@@ -1,0 +1,110 @@
+"""What can be set, by environment variables that begin with ``SHOAL_`` or by options of ``shoal serve``."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MEBIBYTE = 1024 * 1024
+
+
+def default_data_folder() -> Path:
+    """``$XDG_DATA_HOME/shoal``, or ``~/.local/share/shoal``."""
+    base = os.environ.get("XDG_DATA_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "share") / "shoal"
+
+
+class Settings(BaseSettings):
+    """All settings of a server. Frozen: nothing changes while it runs."""
+
+    model_config = SettingsConfigDict(env_prefix="SHOAL_", frozen=True, extra="forbid", validate_default=True)
+
+    data: Annotated[Path, Field(description="Folder for everything the server keeps.")] = Field(
+        default_factory=default_data_folder
+    )
+    listen: Annotated[str, Field(description="Host and port to serve gRPC on; port 0 picks a free one.")] = (
+        "127.0.0.1:50051"
+    )
+    insecure: Annotated[
+        bool,
+        Field(description="Listen beyond loopback although anybody who reaches the port may read and change all."),
+    ] = False
+    model: Annotated[
+        str,
+        Field(
+            description="Embedding model: `MODEL/PRETRAINED` of open_clip, `MODEL/PATH` of a local checkpoint, "
+            "`local-dir:FOLDER`, `starter`, or `debug`."
+        ),
+    ] = "ViT-B-32/datacomp_xl_s13b_b90k"
+    qdrant_url: Annotated[
+        str | None, Field(description="Qdrant server to store in; without one, Qdrant's engine in the data folder.")
+    ] = None
+    qdrant_api_key: Annotated[SecretStr | None, Field(description="API key of that Qdrant server.")] = None
+    vocabulary: Annotated[
+        Path | None, Field(description="File of the words that clusters are named with; without one, Shoal's own.")
+    ] = None
+    max_message_bytes: Annotated[
+        int, Field(ge=MEBIBYTE, le=2**31 - 1, description="Longest gRPC message, both ways; bounds the size of a file.")
+    ] = 64 * MEBIBYTE
+    max_image_pixels: Annotated[
+        int, Field(ge=1, description="Images with more pixels are refused before they are decoded.")
+    ] = 150_000_000
+    decode_threads: Annotated[int, Field(ge=1, le=64, description="Threads that decode images.")] = 2
+    max_batch: Annotated[int, Field(ge=1, le=1024, description="Most images in one forward pass.")] = 32
+    max_queue: Annotated[
+        int, Field(ge=1, description="Most images and texts waiting for the model; more are refused.")
+    ] = 1024
+    max_in_flight: Annotated[
+        int, Field(ge=1, description="Most images between decoding and embedding; bounds the memory for pixels.")
+    ] = 64
+    stream_window: Annotated[int, Field(ge=1, description="Images of one ingest stream worked on at once.")] = 64
+    shutdown_grace_s: Annotated[
+        float, Field(ge=0, description="Seconds that calls in flight get to end when the server is stopped.")
+    ] = 10.0
+    log_level: Annotated[str, Field(description="`DEBUG`, `INFO`, `WARNING` or `ERROR`.")] = "INFO"
+
+    @field_validator("listen")
+    @classmethod
+    def _has_host_and_port(cls, value: str) -> str:
+        host, _, port = value.rpartition(":")
+        if not host or not port.isdigit() or int(port) > 65535:
+            raise ValueError(f"{value!r} is not HOST:PORT, for instance 127.0.0.1:50051")
+        return value
+
+    @field_validator("log_level")
+    @classmethod
+    def _is_a_level(cls, value: str) -> str:
+        if value.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+            raise ValueError(f"{value!r} is none of DEBUG, INFO, WARNING, ERROR")
+        return value.upper()
+
+    @model_validator(mode="after")
+    def _is_not_exposed(self) -> Settings:
+        host = self.listen.rpartition(":")[0].strip("[]")
+        if not self.insecure and not _is_loopback(host):
+            raise ValueError(
+                f"listening on {self.listen} would let anybody who reaches it read and change all images; listen on "
+                "127.0.0.1, or set SHOAL_INSECURE=true if the network is closed to others"
+            )
+        return self
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def settings_table() -> str:
+    """The settings as a Markdown table, as the README has it."""
+    rows = ["| variable | default | meaning |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = "`~/.local/share/shoal`" if name == "data" else "" if field.default is None else f"`{field.default}`"
+        rows.append(f"| `SHOAL_{name.upper()}` | {default} | {field.description} |")
+    return "\n".join(rows)

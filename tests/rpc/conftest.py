@@ -1,0 +1,122 @@
+"""A whole server on a port of its own, with a model that needs no weights and a clusterer that needs no time."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+
+from shoal.v1.cluster_pb2 import RUN_STATE_RUNNING, ClusteringRun
+from shoal.v1.cluster_service_pb2 import RunClusteringRequest, StreamClusteringRunRequest
+from shoal.v1.cluster_service_pb2_grpc import ClusterServiceStub
+from shoal.v1.collection_service_pb2 import CreateCollectionRequest
+from shoal.v1.collection_service_pb2_grpc import CollectionServiceStub
+from shoal.v1.image_pb2 import Image
+from shoal.v1.image_service_pb2 import IngestImagesRequest, IngestImagesResponse, NewImage
+from shoal.v1.image_service_pb2_grpc import ImageServiceStub
+from shoal_server.bootstrap import running
+from shoal_server.settings import Settings
+from tests.fakes import FakeClusterer, picture
+
+PARENT = "collections/photos"
+MAX_MESSAGE = 4 * 1024 * 1024
+
+
+@dataclass
+class Served:
+    """A server and stubs to call it."""
+
+    address: str
+    channel: grpc.aio.Channel
+    clusterer: FakeClusterer
+    collections: Any
+    images: Any
+    clusters: Any
+
+    async def ingest(self, contents: Iterable[bytes], parent: str = PARENT) -> list[IngestImagesResponse]:
+        """Sends images in one stream."""
+
+        async def requests() -> AsyncIterator[IngestImagesRequest]:
+            for number, content in enumerate(contents):
+                yield IngestImagesRequest(parent=parent, image=NewImage(content=content, uri=f"file:///{number}"))
+
+        return [response async for response in self.images.IngestImages(requests())]
+
+    async def recluster(self, parent: str = PARENT) -> ClusteringRun:
+        """Runs a clustering to its end."""
+        run: ClusteringRun = await self.clusters.RunClustering(RunClusteringRequest(parent=parent))
+        async for response in self.clusters.StreamClusteringRun(StreamClusteringRunRequest(name=run.name)):
+            run = response.clustering_run
+        assert run.state != RUN_STATE_RUNNING
+        return run
+
+    async def three_colors(self, each: int = 12) -> dict[str, list[Image]]:
+        """Stores pictures of three colours."""
+        stored = {}
+        for color in ("red", "green", "blue"):
+            responses = await self.ingest(picture(color, number) for number in range(each))
+            stored[color] = [response.image for response in responses]
+        return stored
+
+
+@asynccontextmanager
+async def serving(data: Path, clusterer: FakeClusterer | None = None, **settings: Any) -> AsyncIterator[Served]:
+    """A server on a folder."""
+    fake = clusterer or FakeClusterer()
+    defaults: dict[str, Any] = {"model": "debug", "listen": "127.0.0.1:0", "max_message_bytes": MAX_MESSAGE}
+    configured = Settings(data=data, **(defaults | settings))
+    async with (
+        running(configured, lambda: fake) as listening,
+        grpc.aio.insecure_channel(listening.address) as channel,
+    ):
+        yield Served(
+            listening.address,
+            channel,
+            fake,
+            CollectionServiceStub(channel),
+            ImageServiceStub(channel),
+            ClusterServiceStub(channel),
+        )
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Iterator[Path]:
+    """In memory where the system has such a folder: making a collection is some 20 calls of fsync."""
+    memory = Path("/dev/shm")  # noqa: S108 - a fresh folder is made in it
+    if not os.access(memory, os.W_OK):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir=memory, prefix="shoal-test-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+async def served(tmp_path: Path) -> AsyncIterator[Served]:
+    """A server with an empty collection ``photos``."""
+    async with serving(tmp_path) as server:
+        await server.collections.CreateCollection(CreateCollectionRequest(collection_id="photos"))
+        yield server
+
+
+@asynccontextmanager
+async def refused(code: grpc.StatusCode, reason: str, *words: str) -> AsyncIterator[None]:
+    """Expects a call to fail with a code, a reason in its ErrorInfo, and words in its message."""
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        yield
+    status = rpc_status.from_call(raised.value)  # type: ignore[arg-type]
+    assert raised.value.code() is code, raised.value.details()
+    assert status is not None, "no details"
+    info = error_details_pb2.ErrorInfo()
+    assert status.details[0].Unpack(info)
+    assert (info.reason, info.domain) == (reason, "shoal")
+    for word in words:
+        assert word in status.message
