@@ -34,7 +34,6 @@ from types import MappingProxyType
 from typing import cast
 
 import grpc
-import grpc.aio
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
@@ -150,7 +149,7 @@ class ServerEnded(ShoalError):
 
     def __init__(self, exit_code: int, log: str, log_tail: str) -> None:
         super().__init__(
-            f"the demo's server ended with exit code {exit_code}; its log is {log}",
+            f"the demo's server ended by itself with exit code {exit_code}",
             reason="SERVER_ENDED",
             metadata={"exit_code": str(exit_code), "log": log},
         )
@@ -194,34 +193,37 @@ def from_status(status: status_pb2.Status) -> ShoalError:
     return _build(code, status.message, info)
 
 
-def from_rpc_error(error: grpc.aio.AioRpcError, target: str) -> ShoalError:
+def from_rpc_error(error: grpc.RpcError, target: str) -> ShoalError:
     """The exception for a call that failed.
 
     Args:
         error: what gRPC raised.
         target: the server's address, for the message when nobody answers there.
     """
+    # Every error that gRPC raises for a call has these methods of a call, though its type does not say so.
+    call = cast("grpc.Call", error)
     try:
-        status = rpc_status.from_call(cast("grpc.Call", error))  # it asks only for what both have
+        status = rpc_status.from_call(call)
     except ValueError:  # the details contradict the status: trust the status
         status = None
+    code = call.code()
+    details = call.details() or ""
     info = None if status is None else _error_info(status)
-    details = error.details() or ""
     # Without ErrorInfo these two come from gRPC itself, whose text names sockets rather than what to do.
-    if error.code() is grpc.StatusCode.UNAVAILABLE and info is None:
+    if code is grpc.StatusCode.UNAVAILABLE and info is None:
         return Unavailable(
             f"no Shoal server answers at {target}; start one with `shoal serve`, or name another with --server / "
             "SHOAL_SERVER",
             reason="NO_SERVER",
             metadata={"target": target, "detail": details},
         )
-    if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and info is None:
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED and info is None:
         return DeadlineExceeded(
             f"the server at {target} did not answer in time; try again, or give the client a longer timeout",
             reason="TIMEOUT",
             metadata={"target": target},
         )
-    return _build(error.code(), details, info)
+    return _build(code, details, info)
 
 
 def _build(code: grpc.StatusCode, message: str, info: error_details_pb2.ErrorInfo | None) -> ShoalError:

@@ -3,21 +3,25 @@
     sources -> read ahead (bounded in bytes) -> sent (bounded in number) -> results
 
 An image that cannot be read or is too large takes its place in the results without being sent.
+
+The stream is a blocking one, in threads: when a server ends a stream while grpc.aio writes to it, grpc.aio loses the
+answers not yet read and the server's status (https://github.com/grpc/grpc/issues/36066).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Coroutine, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections import deque
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
-
-import grpc.aio
+from queue import SimpleQueue
+from typing import TypeAlias
 
 from shoal.v1 import image_service_pb2
 from shoal_client import conversion
-from shoal_client.errors import InternalError, ShoalError
+from shoal_client.errors import InternalError, InvalidArgument, ShoalError
 from shoal_client.results import IngestResult, Outcome
 from shoal_client.sources import ImageSource, Source, open_source, read_source
 from shoal_client.transport import Transport
@@ -29,7 +33,7 @@ READ_AHEAD = 32
 #: Images sent and not yet answered: enough for the server to fill its batches.
 IN_FLIGHT = 128
 
-Item = TypeVar("Item")
+_RequestOrProblem: TypeAlias = image_service_pb2.IngestImagesRequest | ShoalError
 
 
 async def ingest(
@@ -43,22 +47,12 @@ async def ingest(
         ShoalError: the stream as a whole failed; what was yielded before is stored.
     """
     with transport.translating():
-        pipeline = _Pipeline(transport, parent, iter(sources), tuple(tags))
+        stream = _Stream(transport, parent, iter(sources), tuple(tags))
         try:
-            while (sent := await pipeline.sent.get()) is not None:
-                yield await pipeline.result_of(sent)
-            await pipeline.finish()
+            while (result := await asyncio.wrap_future(stream.ask_for_result())) is not None:
+                yield result
         finally:
-            await pipeline.close()
-
-
-@dataclass(frozen=True, slots=True)
-class _Pending:
-    """An image on its way to the stream; its bytes, or why there are none, come later."""
-
-    source: Source
-    reserved: int
-    content: asyncio.Future[bytes | ShoalError]
+            stream.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,129 +64,103 @@ class _Sent:
     problem: ShoalError | None
 
 
-class _Pipeline:
-    """The two tasks before the results: one reads ahead, one sends. Their errors come out of :meth:`finish`."""
+class _Stream:
+    """One stream. gRPC takes the requests in a thread of its own; the results are asked for one at a time."""
 
     def __init__(
         self, transport: Transport, parent: str, sources: Iterator[ImageSource], tags: tuple[str, ...]
     ) -> None:
         self._limit = transport.max_file_bytes
         self._parent = parent
-        self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="shoal-read")
-        self._memory = _Budget(self._limit)
-        self._pending: asyncio.Queue[_Pending | None] = asyncio.Queue(READ_AHEAD)
-        self.sent: asyncio.Queue[_Sent | None] = asyncio.Queue(IN_FLIGHT)
-        self._call = transport.images.IngestImages()
-        self._tasks = (
-            asyncio.create_task(_then_end(self._read_ahead(sources, tags), self._pending)),
-            asyncio.create_task(_then_end(self._send(), self.sent)),
-        )
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="shoal-read")
+        self._results = ThreadPoolExecutor(1, thread_name_prefix="shoal-results")
+        self._sent: SimpleQueue[_Sent | None] = SimpleQueue()
+        self._room = threading.Semaphore(IN_FLIGHT)
+        self._over = False
+        self._all_sent = False
+        self._problem_of_caller: Exception | None = None
+        self._responses = transport.blocking_images().IngestImages(self._requests(sources, tags))
+        if not self._responses.add_callback(self._end):
+            self._end()
 
-    async def result_of(self, sent: _Sent) -> IngestResult:
-        """What became of an image.
+    def ask_for_result(self) -> Future[IngestResult | None]:
+        """The next result, or None after the last.
 
-        Raises:
-            grpc.aio.AioRpcError: the stream failed.
-            InternalError: the server ended the stream before it answered.
-        """
-        if sent.problem is not None:
-            return IngestResult(sent.index, sent.uri, Outcome.FAILED, error=sent.problem)
-        response = await self._call.read()
-        if not isinstance(response, image_service_pb2.IngestImagesResponse):
-            raise InternalError("the server ended the stream before it had answered every image")
-        return conversion.ingest_result(sent.index, sent.uri, response)
-
-    async def finish(self) -> None:
-        """Waits for the stream's end.
-
-        Raises:
-            grpc.aio.AioRpcError: the stream failed.
+        Raises, in the future:
+            grpc.RpcError: the stream failed.
+            InternalError: the server ended the stream before it had answered every image.
             Exception: whatever the caller's iterable raised.
         """
-        await asyncio.gather(*self._tasks)
-        await self._call.read()
+        return self._results.submit(self._next_result)
 
-    async def close(self) -> None:
-        """Stops everything that is still going on."""
-        self._call.cancel()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        # Not waited for: a read from a drive that hangs must not hang the event loop too.
-        self._pool.shutdown(wait=False, cancel_futures=True)
+    def close(self) -> None:
+        """Stops everything that is still going on. Does not wait: a drive that hangs must not hang the caller."""
+        self._responses.cancel()
+        self._readers.shutdown(wait=False, cancel_futures=True)
+        self._results.shutdown(wait=False, cancel_futures=True)
 
-    async def _read_ahead(self, sources: Iterator[ImageSource], tags: tuple[str, ...]) -> None:
-        def next_source() -> Source | None:
-            given = next(sources, None)
-            return None if given is None else open_source(given, tags)
+    def _next_result(self) -> IngestResult | None:
+        sent = self._sent.get()
+        if sent is not None and sent.problem is not None:
+            self._room.release()
+            return IngestResult(sent.index, sent.uri, Outcome.FAILED, error=sent.problem)
+        response = next(self._responses, None)
+        if sent is not None and response is not None:
+            self._room.release()
+            return conversion.ingest_result(sent.index, sent.uri, response)
+        if self._problem_of_caller is not None:
+            raise self._problem_of_caller
+        if sent is not None or not self._all_sent:
+            raise InternalError("the server ended the stream before it had answered every image")
+        return None
 
-        loop = asyncio.get_running_loop()
-        # In a thread, because the iterable is the caller's code and may block.
-        while (source := await loop.run_in_executor(self._pool, next_source)) is not None:
-            reserved = min(source.size, self._limit)
-            await self._memory.take(reserved)
-            content = loop.run_in_executor(self._pool, _content_or_problem, source, self._limit)
-            await self._pending.put(_Pending(source, reserved, content))
+    def _end(self) -> None:
+        """Wakes both sides when the call is over: no more requests are taken, and the status is there to be read."""
+        self._over = True
+        self._room.release()
+        self._sent.put(None)
 
-    async def _send(self) -> None:
-        index = 0
-        while (pending := await self._pending.get()) is not None:
-            content = await pending.content
-            problem = content if isinstance(content, ShoalError) else None
-            # Before the write, so that the stream's failure is seen by whoever reads the answer meanwhile.
-            await self.sent.put(_Sent(index, pending.source.uri, problem))
-            if isinstance(content, bytes) and not await _written(self._call.write(self._request(pending, content))):
+    def _requests(
+        self, sources: Iterator[ImageSource], tags: tuple[str, ...]
+    ) -> Iterator[image_service_pb2.IngestImagesRequest]:
+        for index, (source, reading) in enumerate(self._read_ahead(self._opened(sources, tags))):
+            request = reading.result()
+            self._room.acquire()
+            if self._over:
                 return
-            await self._memory.give_back(pending.reserved)
-            index += 1
-        await _written(self._call.done_writing())
+            if isinstance(request, ShoalError):
+                self._sent.put(_Sent(index, source.uri, request))
+            else:
+                self._sent.put(_Sent(index, source.uri, None))
+                yield request
+        self._all_sent = True
 
-    def _request(self, pending: _Pending, content: bytes) -> image_service_pb2.IngestImagesRequest:
-        image = image_service_pb2.NewImage(content=content, uri=pending.source.uri, tags=pending.source.tags)
-        return image_service_pb2.IngestImagesRequest(parent=self._parent, image=image)
+    def _opened(self, sources: Iterator[ImageSource], tags: tuple[str, ...]) -> Iterator[Source]:
+        """The sources until the caller's iterable ends or raises; what it raised comes after their results."""
+        try:
+            for given in sources:
+                yield open_source(given, tags)
+        except Exception as error:  # noqa: BLE001 - anything of the caller's; raised where the results are read
+            self._problem_of_caller = error
 
-
-class _Budget:
-    """A number of bytes that may be taken; taking more waits."""
-
-    def __init__(self, size: int) -> None:
-        self._left = size
-        self._changed = asyncio.Condition()
-
-    async def take(self, count: int) -> None:
-        """Waits until ``count`` bytes, at most the whole budget, are left and takes them."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._left >= count)
-            self._left -= count
-
-    async def give_back(self, count: int) -> None:
-        """Gives back what was taken."""
-        async with self._changed:
-            self._left += count
-            self._changed.notify_all()
+    def _read_ahead(self, sources: Iterator[Source]) -> Iterator[tuple[Source, Future[_RequestOrProblem]]]:
+        """Yields the images in order, each with its request to come; a few of the next ones are read meanwhile."""
+        ahead: deque[tuple[Source, Future[_RequestOrProblem]]] = deque()
+        for source in sources:
+            while ahead and sum(min(each.size, self._limit) for each, _ in ahead) + source.size > self._limit:
+                yield ahead.popleft()
+            ahead.append((source, self._readers.submit(_request_or_problem, source, self._parent, self._limit)))
+            while ahead and (len(ahead) == READ_AHEAD or ahead[0][1].done()):
+                yield ahead.popleft()
+        yield from ahead
 
 
-async def _then_end(work: Coroutine[None, None, None], queue: asyncio.Queue[Item | None]) -> None:
-    """Puts None at the end of the queue when the work is done or has failed, so that nobody waits for ever."""
+def _request_or_problem(source: Source, parent: str, limit: int) -> _RequestOrProblem:
     try:
-        await work
-    except Exception:
-        await queue.put(None)
-        raise
-    await queue.put(None)
-
-
-async def _written(write: Awaitable[None]) -> bool:
-    """Whether a write went through; if not, reading from the stream raises the reason."""
-    try:
-        await write
-    except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
-        return False
-    return True
-
-
-def _content_or_problem(source: Source, limit: int) -> bytes | ShoalError:
-    try:
-        return read_source(source, limit)
+        content = read_source(source, limit)
+        image = image_service_pb2.NewImage(content=content, uri=source.uri, tags=source.tags)
+        return image_service_pb2.IngestImagesRequest(parent=parent, image=image)
     except ShoalError as problem:
         return problem
+    except UnicodeEncodeError as error:
+        return InvalidArgument(f"the URI or a tag is no valid text: {error.object!r}", reason="INVALID_FIELD")

@@ -52,7 +52,9 @@ class Transport:
         self.max_file_bytes = max_message_bytes - ENVELOPE_BYTES
         self._timeout = timeout
         self._closed = False
-        self._channel = grpc.aio.insecure_channel(target, options=_channel_options(target, max_message_bytes))
+        self._options = _channel_options(target, max_message_bytes)
+        self._channel = grpc.aio.insecure_channel(target, options=self._options)
+        self._blocking_channel: grpc.Channel | None = None
         self.collections = CollectionServiceStub(self._channel)
         self.images = ImageServiceStub(self._channel)
         self.clusters = ClusterServiceStub(self._channel)
@@ -82,6 +84,18 @@ class Transport:
             finally:
                 call.cancel()
 
+    def blocking_images(self) -> ImageServiceStub:
+        """The image service for threads, through a channel that is made at the first use.
+
+        Raises:
+            ClientClosed: the transport is closed.
+        """
+        if self._closed:
+            raise ClientClosed
+        if self._blocking_channel is None:
+            self._blocking_channel = grpc.insecure_channel(self.target, options=self._options)
+        return ImageServiceStub(self._blocking_channel)
+
     @contextmanager
     def translating(self) -> Iterator[None]:
         """Turns gRPC's errors into the client's.
@@ -93,7 +107,7 @@ class Transport:
             raise ClientClosed
         try:
             yield
-        except grpc.aio.AioRpcError as error:
+        except grpc.RpcError as error:
             raise from_rpc_error(error, self.target) from error
         except grpc.aio.UsageError as error:
             raise ClientClosed from error
@@ -101,6 +115,8 @@ class Transport:
     async def close(self) -> None:
         """Closes the channel; calls under way are cancelled. Closing twice does nothing."""
         self._closed = True
+        if self._blocking_channel is not None:
+            self._blocking_channel.close()
         await self._channel.close()
 
 

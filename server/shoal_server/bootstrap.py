@@ -8,6 +8,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from shoal_server.adapters.batching import BatchingEmbedder
@@ -60,7 +61,7 @@ class Listening:
 
 @asynccontextmanager
 async def running(
-    settings: Settings, make_clusterer: Callable[[], ClustererProcess] = WorkerClusterer
+    settings: Settings, make_clusterer: Callable[[Path], ClustererProcess] = WorkerClusterer
 ) -> AsyncIterator[Listening]:
     """A whole server, serving while the context is open.
 
@@ -68,7 +69,7 @@ async def running(
 
     Args:
         settings: all of them.
-        make_clusterer: another way to find groups; tests have one that needs no time.
+        make_clusterer: from a folder for compiled code; tests have one that needs no time.
 
     Raises:
         ShoalError: the model cannot be loaded, the store not opened.
@@ -79,13 +80,13 @@ async def running(
             # The store first: a folder in use is known at once, a model takes seconds to load.
             store = await _store(settings)
             stack.push_async_callback(store.close)
-            engine = await asyncio.to_thread(load_engine, settings.model)
+            engine = await asyncio.to_thread(load_engine, settings.model, settings.cache)
             embedder = await stack.enter_async_context(
                 BatchingEmbedder(engine, max_batch=settings.max_batch, max_queue=settings.max_queue)
             )
             decoder = PillowDecoder(max_pixels=settings.max_image_pixels, threads=settings.decode_threads)
             stack.push_async_callback(decoder.aclose)
-            clusterer = make_clusterer()
+            clusterer = make_clusterer(settings.cache / "numba")
             stack.push_async_callback(clusterer.aclose)
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             services, clustering = _services(settings, store, decoder, embedder, clusterer, tasks)
@@ -137,8 +138,12 @@ async def _store(settings: Settings) -> Store:
     return await QdrantStore.connect(settings.qdrant_url, None if key is None else key.get_secret_value())
 
 
-def load_engine(model: str) -> EmbeddingEngine:
+def load_engine(model: str, cache: Path) -> EmbeddingEngine:
     """The engine of a model's name; takes seconds.
+
+    Args:
+        model: as in the settings.
+        cache: folder for what can be computed again.
 
     Raises:
         ModelUnavailable: it cannot be loaded; the message says what to do.
@@ -151,7 +156,7 @@ def load_engine(model: str) -> EmbeddingEngine:
     if model == "starter":
         from shoal_server.adapters.starter_embedder import StarterEngine
 
-        return StarterEngine()
+        return StarterEngine(cache)
     from shoal_server.adapters.open_clip_embedder import OpenClipEngine
 
     return OpenClipEngine.load(model)

@@ -53,6 +53,8 @@ async def _serve(settings: Settings, ready_file: Path | None) -> None:
     # Building the adapters imports the frameworks, which takes seconds: not before the settings are known to be right.
     from shoal_server.bootstrap import running
 
+    # The model's many short steps each take the interpreter lock back; by default a step waits up to 5 ms for it.
+    sys.setswitchinterval(0.0005)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

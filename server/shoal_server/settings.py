@@ -15,8 +15,12 @@ MEBIBYTE = 1024 * 1024
 
 def default_data_folder() -> Path:
     """``$XDG_DATA_HOME/shoal``, or ``~/.local/share/shoal``."""
-    base = os.environ.get("XDG_DATA_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "share") / "shoal"
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "shoal"
+
+
+def default_cache_folder() -> Path:
+    """``$XDG_CACHE_HOME/shoal``, or ``~/.cache/shoal``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "shoal"
 
 
 class Settings(BaseSettings):
@@ -26,6 +30,9 @@ class Settings(BaseSettings):
 
     data: Annotated[Path, Field(description="Folder for everything the server keeps.")] = Field(
         default_factory=default_data_folder
+    )
+    cache: Annotated[Path, Field(description="Folder for what can be computed again; shared by all servers.")] = Field(
+        default_factory=default_cache_folder
     )
     listen: Annotated[str, Field(description="Host and port to serve gRPC on; port 0 picks a free one.")] = (
         "127.0.0.1:50051"
@@ -101,10 +108,14 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+#: Defaults that depend on whose machine it is, as people write them.
+_FOLDERS = {"data": "~/.local/share/shoal", "cache": "~/.cache/shoal"}
+
+
 def settings_table() -> str:
     """The settings as a Markdown table, as the README has it."""
     rows = ["| variable | default | meaning |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
-        default = "`~/.local/share/shoal`" if name == "data" else "" if field.default is None else f"`{field.default}`"
-        rows.append(f"| `SHOAL_{name.upper()}` | {default} | {field.description} |")
+        default = _FOLDERS.get(name) or field.default
+        rows.append(f"| `SHOAL_{name.upper()}` | {'' if default is None else f'`{default}`'} | {field.description} |")
     return "\n".join(rows)

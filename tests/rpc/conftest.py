@@ -75,7 +75,7 @@ async def serving(data: Path, clusterer: FakeClusterer | None = None, **settings
     defaults: dict[str, Any] = {"model": "debug", "listen": "127.0.0.1:0", "max_message_bytes": MAX_MESSAGE}
     configured = Settings(data=data, **(defaults | settings))
     async with (
-        running(configured, lambda: fake) as listening,
+        running(configured, lambda cache: fake) as listening,
         grpc.aio.insecure_channel(listening.address) as channel,
     ):
         yield Served(

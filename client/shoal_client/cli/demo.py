@@ -37,7 +37,12 @@ def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Go on serving at the end, until Ctrl-C.")] = False,
 ) -> None:
     """Starts a server, ingests photographs, clusters, names and searches them, and shows what to do next."""
-    with ending_on_signals(), data_folder(data, keep=keep) as home, server_process(home, model) as server:
+    with (
+        ending_on_signals(),
+        data_folder(data, keep=keep) as home,
+        showing_last_words(),
+        server_process(home, model) as server,
+    ):
         pictures = photographs(home) if folder is None else own_pictures(folder)
         address = started(server, model)
         with opened(address, DEFAULT_COLLECTION) as collection:
@@ -82,6 +87,16 @@ def data_folder(given: Path | None, *, keep: bool) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
+@contextmanager
+def showing_last_words() -> Iterator[None]:
+    """Shows the end of the server's log if it ends by itself: the log may be removed with the data."""
+    try:
+        yield
+    except ServerEnded as error:
+        error_console().print(error.log_tail, markup=False, soft_wrap=True)
+        raise
+
+
 def photographs(home: Path) -> Pictures:
     """The built-in photographs, made in the data folder.
 
@@ -114,14 +129,10 @@ def started(server: ServerProcess, model: str) -> str:
     """The server's address, when it is ready.
 
     Raises:
-        ServerEnded: it ended instead; what it said last is shown.
+        ServerEnded: it ended instead.
     """
     with error_console().status(f"starting a server with model {model} (its log: {server.log})"):
-        try:
-            return server.wait_until_ready()
-        except ServerEnded as error:
-            error_console().print(error.log_tail, markup=False, soft_wrap=True)
-            raise
+        return server.wait_until_ready()
 
 
 def serve_on(server: ServerProcess, address: str) -> None:

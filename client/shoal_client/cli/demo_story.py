@@ -81,7 +81,7 @@ def tell(collection: Collection, pictures: Pictures, address: str) -> None:
 
 
 def _heading(text: str) -> None:
-    console().print(f"\n[bold]{escape(text)}[/bold]")
+    console().print(f"\n[bold]{escape(text)}[/bold]", soft_wrap=True)
 
 
 def _show_clusters(collection: Collection, clusters: Sequence[Cluster]) -> None:

@@ -12,10 +12,15 @@ from shoal_server.domain.naming import Vocabulary
 
 
 class NamingWords:
-    """Embeds a vocabulary once, the first time it is needed."""
+    """Embeds a vocabulary once, the first time it is needed.
+
+    Attributes:
+        words: the name that each vector stands for; a name with synonyms stands there several times.
+    """
 
     def __init__(self, vocabulary: Vocabulary, embedder: Embedder) -> None:
-        self.words = vocabulary.words
+        self.words = vocabulary.names
+        self._texts = vocabulary.texts
         self._embedder = embedder
         self._vectors: NDArray[np.float32] | None = None
         self._embedding = asyncio.Lock()
@@ -28,5 +33,5 @@ class NamingWords:
         """
         async with self._embedding:
             if self._vectors is None:
-                self._vectors = await self._embedder.embed_texts([f"a photo of a {word}" for word in self.words])
+                self._vectors = await self._embedder.embed_texts([f"a photo of a {text}" for text in self._texts])
             return self._vectors

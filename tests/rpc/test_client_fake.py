@@ -1,0 +1,284 @@
+"""A server for the client's tests: really listens, keeps everything in memory, fails on demand."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import uuid
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import grpc
+from google.protobuf.empty_pb2 import Empty
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from shoal.v1 import (
+    cluster_pb2,
+    cluster_service_pb2,
+    cluster_service_pb2_grpc,
+    collection_pb2,
+    collection_service_pb2,
+    collection_service_pb2_grpc,
+    image_pb2,
+    image_service_pb2,
+    image_service_pb2_grpc,
+)
+
+Item = TypeVar("Item")
+
+
+def status(code: grpc.StatusCode, message: str, reason: str = "", **metadata: str) -> status_pb2.Status:
+    """A status as the server sends it: with ErrorInfo if there is a reason."""
+    answer = status_pb2.Status(code=code.value[0], message=message)
+    if reason:
+        answer.details.add().Pack(error_details_pb2.ErrorInfo(reason=reason, domain="shoal", metadata=metadata))
+    return answer
+
+
+def page(items: Sequence[Item], size: int, token: str) -> tuple[Sequence[Item], str]:
+    """A page of at most 3 items, so that short lists have several."""
+    start = int(token or 0)
+    end = start + min(size or 3, 3)
+    return items[start:end], str(end) if end < len(items) else ""
+
+
+class FakeServer(
+    collection_service_pb2_grpc.CollectionServiceServicer,
+    image_service_pb2_grpc.ImageServiceServicer,
+    cluster_service_pb2_grpc.ClusterServiceServicer,
+):
+    """Bytes that begin with ``bad`` are no image; the state is there to be set and looked at."""
+
+    def __init__(self) -> None:
+        self.address = ""
+        self.images: dict[str, dict[str, image_pb2.Image]] = {}
+        self.clusters: list[cluster_pb2.Cluster] = []
+        self.runs: dict[str, list[cluster_pb2.ClusteringRun]] = {}
+        #: Calls so far: a method's name and its request.
+        self.calls: list[tuple[str, Any]] = []
+        #: Answers of a method in place of its own, used up one a call.
+        self.failures: dict[str, list[status_pb2.Status]] = {}
+        #: Single images, streams of images and of runs go on only while this is set.
+        self.answering = threading.Event()
+        self.answering.set()
+        #: After so many answers the stream of an ingest is broken off.
+        self.break_after: int | None = None
+        #: After so many images the stream of an ingest stops to be answered.
+        self.stop_answering_after: int | None = None
+        #: Set when a stream has got as far as it gets for the moment.
+        self.watching = threading.Event()
+
+    def _enter(self, method: str, request: Any, context: grpc.ServicerContext) -> None:
+        self.calls.append((method, request))
+        if self.failures.get(method):
+            context.abort_with_status(rpc_status.to_status(self.failures[method].pop(0)))
+
+    def _collection(self, name: str, context: grpc.ServicerContext) -> dict[str, image_pb2.Image]:
+        if name not in self.images:
+            missing = status(grpc.StatusCode.NOT_FOUND, f"there is no collection {name}", "COLLECTION_NOT_FOUND")
+            context.abort_with_status(rpc_status.to_status(missing))
+        return self.images[name]
+
+    def _info(self, name: str) -> collection_pb2.Collection:
+        model = collection_pb2.EmbeddingModel(name="debug", digest="sha256:0", dimension=3)
+        return collection_pb2.Collection(name=name, model=model, image_count=len(self.images[name]))
+
+    def _store(self, parent: str, new: image_service_pb2.NewImage) -> tuple[image_pb2.Image, bool]:
+        sha256 = hashlib.sha256(new.content).hexdigest()
+        name = f"{parent}/images/{uuid.uuid5(uuid.NAMESPACE_OID, sha256)}"
+        images = self.images[parent]
+        duplicate = name in images
+        if not duplicate:
+            metadata = image_pb2.ImageMetadata(width=2, height=1, format="PNG", byte_size=len(new.content))
+            images[name] = image_pb2.Image(name=name, sha256=sha256, uri=new.uri, tags=new.tags, metadata=metadata)
+        return images[name], duplicate
+
+    def CreateCollection(self, request: Any, context: Any) -> collection_pb2.Collection:  # noqa: N802
+        self._enter("CreateCollection", request, context)
+        name = f"collections/{request.collection_id}"
+        if name in self.images:
+            context.abort_with_status(rpc_status.to_status(status(grpc.StatusCode.ALREADY_EXISTS, "it exists")))
+        self.images[name] = {}
+        return self._info(name)
+
+    def GetCollection(self, request: Any, context: Any) -> collection_pb2.Collection:  # noqa: N802
+        self._enter("GetCollection", request, context)
+        self._collection(request.name, context)
+        return self._info(request.name)
+
+    def ListCollections(self, request: Any, context: Any) -> collection_service_pb2.ListCollectionsResponse:  # noqa: N802
+        self._enter("ListCollections", request, context)
+        names, token = page(sorted(self.images), request.page_size, request.page_token)
+        return collection_service_pb2.ListCollectionsResponse(
+            collections=[self._info(name) for name in names], next_page_token=token
+        )
+
+    def DeleteCollection(self, request: Any, context: Any) -> Empty:  # noqa: N802
+        self._enter("DeleteCollection", request, context)
+        self._collection(request.name, context)
+        del self.images[request.name]
+        return Empty()
+
+    def CreateImage(self, request: Any, context: Any) -> image_service_pb2.CreateImageResponse:  # noqa: N802
+        self._enter("CreateImage", request, context)
+        image, duplicate = self._store(request.parent, request.image)
+        return image_service_pb2.CreateImageResponse(image=image, duplicate=duplicate)
+
+    def IngestImages(  # noqa: N802
+        self, request_iterator: Any, context: Any
+    ) -> Iterator[image_service_pb2.IngestImagesResponse]:
+        self._enter("IngestImages", None, context)
+        for number, request in enumerate(request_iterator):
+            if number == self.break_after:
+                gone = status(grpc.StatusCode.UNAVAILABLE, "the server is shutting down", "SHUTTING_DOWN")
+                context.abort_with_status(rpc_status.to_status(gone))
+            if number == self.stop_answering_after:
+                self.answering.clear()
+                self.watching.set()
+            self.answering.wait()
+            if request.image.content.startswith(b"bad"):
+                problem = status(grpc.StatusCode.INVALID_ARGUMENT, "no image", "UNSUPPORTED_FORMAT", allowed="PNG")
+                yield image_service_pb2.IngestImagesResponse(error=problem)
+            else:
+                image, duplicate = self._store(request.parent, request.image)
+                yield image_service_pb2.IngestImagesResponse(image=image, duplicate=duplicate)
+
+    def GetImage(self, request: Any, context: Any) -> image_pb2.Image:  # noqa: N802
+        self._enter("GetImage", request, context)
+        self.answering.wait()
+        images = self._collection(request.name.rpartition("/images/")[0], context)
+        if request.name not in images:
+            missing = status(
+                grpc.StatusCode.NOT_FOUND, "there is no image of that id", "IMAGE_NOT_FOUND", image=request.name
+            )
+            context.abort_with_status(rpc_status.to_status(missing))
+        return images[request.name]
+
+    def ListImages(self, request: Any, context: Any) -> image_service_pb2.ListImagesResponse:  # noqa: N802
+        self._enter("ListImages", request, context)
+        images = list(self._collection(request.parent, context).values())
+        found, token = page(images, request.page_size, request.page_token)
+        return image_service_pb2.ListImagesResponse(images=found, next_page_token=token)
+
+    def DeleteImage(self, request: Any, context: Any) -> Empty:  # noqa: N802
+        image = self.GetImage(request, context)
+        del self.images[request.name.rpartition("/images/")[0]][image.name]
+        return Empty()
+
+    def SearchImages(self, request: Any, context: Any) -> image_service_pb2.SearchImagesResponse:  # noqa: N802
+        self._enter("SearchImages", request, context)
+        images = list(self._collection(request.parent, context).values())
+        found, token = page(images, request.page_size, request.page_token)
+        results = [image_service_pb2.SearchImagesResponse.Result(image=image, score=0.5) for image in found]
+        return image_service_pb2.SearchImagesResponse(results=results, next_page_token=token)
+
+    def GetCluster(self, request: Any, context: Any) -> cluster_pb2.Cluster:  # noqa: N802
+        self._enter("GetCluster", request, context)
+        return next(cluster for cluster in self.clusters if cluster.name == request.name)
+
+    def ListClusters(self, request: Any, context: Any) -> cluster_service_pb2.ListClustersResponse:  # noqa: N802
+        self._enter("ListClusters", request, context)
+        found, token = page(self.clusters, request.page_size, request.page_token)
+        return cluster_service_pb2.ListClustersResponse(clusters=found, next_page_token=token)
+
+    def UpdateCluster(self, request: Any, context: Any) -> cluster_pb2.Cluster:  # noqa: N802
+        self._enter("UpdateCluster", request, context)
+        cluster = next(cluster for cluster in self.clusters if cluster.name == request.cluster.name)
+        cluster.display_name = request.cluster.display_name
+        cluster.name_source = cluster_pb2.NAME_SOURCE_PERSON
+        return cluster
+
+    def SearchClusters(self, request: Any, context: Any) -> cluster_service_pb2.SearchClustersResponse:  # noqa: N802
+        self._enter("SearchClusters", request, context)
+        found, token = page(self.clusters, request.page_size, request.page_token)
+        results = [cluster_service_pb2.SearchClustersResponse.Result(cluster=each, score=0.25) for each in found]
+        return cluster_service_pb2.SearchClustersResponse(results=results, next_page_token=token)
+
+    def AssignImage(self, request: Any, context: Any) -> cluster_service_pb2.AssignImageResponse:  # noqa: N802
+        self._enter("AssignImage", request, context)
+        if not self.clusters:
+            return cluster_service_pb2.AssignImageResponse(similarity=0.1, outlier=True)
+        cluster = self.clusters[0]
+        share = cluster_service_pb2.AssignImageResponse.Alternative(
+            cluster=cluster.name, display_name=cluster.display_name, similarity=0.75, share=1
+        )
+        return cluster_service_pb2.AssignImageResponse(
+            cluster=cluster.name, display_name=cluster.display_name, similarity=0.75, alternatives=[share]
+        )
+
+    def RunClustering(self, request: Any, context: Any) -> cluster_pb2.ClusteringRun:  # noqa: N802
+        self._enter("RunClustering", request, context)
+        return next(iter(self.runs.values()))[0]
+
+    def GetClusteringRun(self, request: Any, context: Any) -> cluster_pb2.ClusteringRun:  # noqa: N802
+        self._enter("GetClusteringRun", request, context)
+        return self.runs[request.name][-1]
+
+    def ListClusteringRuns(self, request: Any, context: Any) -> cluster_service_pb2.ListClusteringRunsResponse:  # noqa: N802
+        self._enter("ListClusteringRuns", request, context)
+        runs = [updates[-1] for updates in self.runs.values()]
+        found, token = page(runs, request.page_size, request.page_token)
+        return cluster_service_pb2.ListClusteringRunsResponse(clustering_runs=found, next_page_token=token)
+
+    def CancelClusteringRun(self, request: Any, context: Any) -> cluster_pb2.ClusteringRun:  # noqa: N802
+        self._enter("CancelClusteringRun", request, context)
+        return cluster_pb2.ClusteringRun(name=request.name, state=cluster_pb2.RUN_STATE_CANCELLED)
+
+    def StreamClusteringRun(  # noqa: N802
+        self, request: Any, context: Any
+    ) -> Iterator[cluster_service_pb2.StreamClusteringRunResponse]:
+        self._enter("StreamClusteringRun", request, context)
+        for update in self.runs[request.name]:
+            yield cluster_service_pb2.StreamClusteringRunResponse(clustering_run=update)
+            self.watching.set()
+            self.answering.wait()
+
+
+@contextmanager
+def serving() -> Iterator[FakeServer]:
+    """A fake server that listens on a free port, with the collection ``default``."""
+    fake = FakeServer()
+    fake.images["collections/default"] = {}
+    server = grpc.server(ThreadPoolExecutor(8))
+    collection_service_pb2_grpc.add_CollectionServiceServicer_to_server(fake, server)
+    image_service_pb2_grpc.add_ImageServiceServicer_to_server(fake, server)
+    cluster_service_pb2_grpc.add_ClusterServiceServicer_to_server(fake, server)
+    fake.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    server.start()
+    try:
+        yield fake
+    finally:
+        fake.answering.set()
+        server.stop(0).wait()
+
+
+def cluster(number: int, name: str, size: int) -> cluster_pb2.Cluster:
+    """A cluster of the collection ``default``."""
+    return cluster_pb2.Cluster(
+        name=f"collections/default/clusters/{number}",
+        display_name=name,
+        name_source=cluster_pb2.NAME_SOURCE_AUTOMATIC,
+        size=size,
+        exemplars=[f"collections/default/images/{uuid.UUID(int=number)}"],
+    )
+
+
+def run_updates(run: str, *, error: status_pb2.Status | None = None) -> list[cluster_pb2.ClusteringRun]:
+    """A run of the collection ``default`` as it is told: begun, under way, ended."""
+    name = f"collections/default/clusteringRuns/{run}"
+    begun = cluster_pb2.ClusteringRun(name=name, state=cluster_pb2.RUN_STATE_RUNNING)
+    under_way = cluster_pb2.ClusteringRun(
+        name=name, state=cluster_pb2.RUN_STATE_RUNNING, stage=cluster_pb2.RUN_STAGE_REDUCING, progress=0.5
+    )
+    if error is not None:
+        return [begun, under_way, cluster_pb2.ClusteringRun(name=name, state=cluster_pb2.RUN_STATE_FAILED, error=error)]
+    summary = cluster_pb2.ClusteringSummary(
+        image_count=10, cluster_count=2, clustered_count=9, noise_count=1, payload_write_count=9, born_count=2
+    )
+    ended = cluster_pb2.ClusteringRun(
+        name=name, state=cluster_pb2.RUN_STATE_SUCCEEDED, progress=1, active=True, summary=summary
+    )
+    return [begun, under_way, ended]

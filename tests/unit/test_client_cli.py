@@ -1,0 +1,105 @@
+"""The command line without a server: records, output, and commands of other distributions."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import EntryPoint, EntryPoints
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from shoal_client import Image, ImageMetadata, Location, NotFound
+from shoal_client.cli import app, group
+from shoal_client.cli.output import print_json, print_records
+from shoal_client.cli.records import image_record
+
+IMAGE = Image(
+    id="i",
+    sha256="s",
+    uri="file:///a",
+    tags=("t",),
+    cluster_id=None,
+    metadata=ImageMetadata(2, 1, "PNG", 9, captured_at="2024-01-02T03:04:05", location=Location(1.5, -2)),
+    ingested_at=datetime(2024, 1, 1, tzinfo=UTC),
+)
+
+
+def test_an_images_record_is_its_payload() -> None:
+    assert image_record(IMAGE) == {
+        "id": "i",
+        "uri": "file:///a",
+        "cluster_id": None,
+        "sha256": "s",
+        "tags": ["t"],
+        "width": 2,
+        "height": 1,
+        "format": "PNG",
+        "byte_size": 9,
+        "captured_at": "2024-01-02T03:04:05",
+        "location": {"lat": 1.5, "lon": -2},
+        "ingested_at": "2024-01-01T00:00:00+00:00",
+    }
+
+
+def test_json_is_utf8_even_for_names_that_are_not(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    print_json({"name": "Möwe\udcff"})
+    line = capfdbinary.readouterr().out
+    assert line == b'{"name": "M\xc3\xb6we\\udcff"}\n'
+    assert json.loads(line) == {"name": "Möwe\udcff"}
+
+
+def test_tables_take_any_text(capsys: pytest.CaptureFixture[str]) -> None:
+    print_records([{"a": "[red]x[/red]", "b": None, "c": 0.5, "d": [1, 2]}], dict.fromkeys("abcd", "h"), as_json=False)
+    assert capsys.readouterr().out.splitlines()[1].split() == ["[red]x[/red]", "-", "0.500", "1,", "2"]
+    print_records([], {"a": "h"}, as_json=False)
+    assert capsys.readouterr().out == "none\n"
+
+
+def greet(name: str, loud: bool = False) -> None:
+    """Greets."""
+    if name == "nobody":
+        raise NotFound("there is nobody")
+    typer.echo(name.upper() if loud else name)
+
+
+@pytest.fixture
+def entry_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = EntryPoints(
+        [
+            EntryPoint("greet", f"{__name__}:greet", group.COMMANDS),
+            EntryPoint("serve", "shoal_server.no_such_module:serve", group.COMMANDS),
+            EntryPoint("other", "no_such_package:run", group.COMMANDS),
+        ]
+    )
+    monkeypatch.setitem(sys.modules, __name__, sys.modules[greet.__module__])
+    monkeypatch.setattr(group, "entry_points", lambda **only: entries.select(**only))
+
+
+@pytest.mark.usefixtures("entry_points")
+def test_commands_of_other_distributions() -> None:
+    assert CliRunner().invoke(app, ["greet", "you", "--loud"]).stdout == "YOU\n"
+    failed = CliRunner().invoke(app, ["greet", "nobody"])
+    assert (failed.exit_code, failed.stderr) == (1, "error: there is nobody\n")
+    overview = CliRunner().invoke(app, ["--help"]).stdout
+    assert all(name in overview for name in ("ingest", "clusters", "demo", "greet", "Greets.", "serve"))
+
+
+@pytest.mark.usefixtures("entry_points")
+def test_a_command_whose_package_is_missing_says_so() -> None:
+    done = CliRunner().invoke(app, ["serve", "--data", "x"])
+    assert (done.exit_code, done.stderr) == (
+        1,
+        "error: the server half is not installed: pip install 'shoal[server]'\n",
+    )
+    done = CliRunner().invoke(app, ["other"])
+    assert (done.exit_code, "no_such_package" in done.stderr) == (1, True)
+    assert CliRunner().invoke(app, ["unheard-of"]).exit_code == 2
+
+
+def test_an_argument_that_is_no_text(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["clusters", "--collection", "\udcff", "--server", "127.0.0.1:9"])
+    assert (done.exit_code, "no valid text" in done.stderr) == (1, True)
