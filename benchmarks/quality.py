@@ -1,14 +1,16 @@
-"""Clustering, assignment and naming quality on a folder of labelled images (one folder a label).
+"""Clustering, assignment and identity on a folder of labelled images (one folder a label), beside the stock pipeline.
 
     python benchmarks/quality.py LABELLED [--outliers FOLDER] [--model starter]
 
-Starts a server on a temporary folder, drives it with the ``shoal`` command as a person would, and prints:
+Starts a server on a temporary folder, drives it with the ``shoal`` command as a person would, does the same job with
+the peer of ``stock_pipeline.py`` (same model, same libraries), and prints one table:
 
-* quality of a clustering with default settings: NMI and ARI against the labels (noise is one label), clustered share;
+* a clustering with default settings: NMI and ARI against the labels (noise is one label), share of images clustered;
 * for how many labels that have a cluster of their own the label, as a text prompt, ranks that cluster first;
-* how much faster a second ingest of the same folder is, and what a second clustering writes;
-* after holding 10 % back: how many of the held-back images are assigned, how many of those to the cluster whose
-  majority label is theirs, and how many images of the outliers' folder are left out.
+* ingest, a second ingest of the same folder, and what a second clustering writes;
+* with 10 % held back: how many held-back images are assigned, how many of those to the cluster whose majority label is
+  theirs, and how many images of the outliers' folder are left out;
+* after clustering again with the 10 % in: how many images that are clustered both times have the same id.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import random
 import signal
 import subprocess
@@ -23,15 +26,19 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import numpy as np
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+from stock_pipeline import Embedded, StockClustering, embed, engine_of
 
 SEED = 7
+NOISE = -1
 
 
 class Shoal:
@@ -45,6 +52,21 @@ class Shoal:
         command = [sys.executable, "-m", "shoal_client", *arguments, "--json"]
         done = subprocess.run(command, env=self._environment, stdout=subprocess.PIPE, text=True, check=True)
         return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def ingest(self, files: Sequence[Path]) -> dict[str, float]:
+        """Sends files, as many as fit on a command line at once."""
+        total = {"stored": 0.0, "duplicates": 0.0, "failed": 0.0, "seconds": 0.0}
+        for start in range(0, len(files), 1000):
+            last = self("ingest", *map(str, files[start : start + 1000]))[-1]
+            total = {name: total[name] + last[name] for name in total}
+        return total
+
+    def cluster_ids(self) -> dict[Path, int]:
+        """The cluster of every stored file, -1 for none."""
+        return {
+            Path(unquote(urlsplit(row["uri"]).path)): NOISE if row["cluster_id"] is None else row["cluster_id"]
+            for row in self("images", "list")
+        }
 
 
 @contextmanager
@@ -71,25 +93,25 @@ def served(model: str) -> Iterator[Shoal]:
             server.wait()
 
 
-def label_of(row: dict[str, Any]) -> str:
-    """The folder that an image lies in."""
-    return Path(unquote(urlsplit(row["uri"]).path)).parent.name
+def row(what: str, shoal: str, peer: str = "-") -> None:
+    """Shows a row of the table as soon as it is known."""
+    print(f"| {what} | {shoal} | {peer} |", flush=True)
 
 
-def majorities(rows: Sequence[dict[str, Any]]) -> dict[int, str]:
+def majorities(clusters: Mapping[Path, int]) -> dict[int, str]:
     """Cluster id to the label that most of its images have."""
     counts: dict[int, Counter[str]] = {}
-    for row in rows:
-        if row["cluster_id"] is not None:
-            counts.setdefault(row["cluster_id"], Counter())[label_of(row)] += 1
+    for file, cluster in clusters.items():
+        if cluster != NOISE:
+            counts.setdefault(cluster, Counter())[file.parent.name] += 1
     return {cluster: count.most_common(1)[0][0] for cluster, count in counts.items()}
 
 
-def own_clusters(rows: Sequence[dict[str, Any]]) -> dict[str, int]:
+def own_clusters(clusters: Mapping[Path, int]) -> dict[str, int]:
     """Labels that have a cluster of their own: one that holds most of them and in which they are the most."""
-    sizes = Counter(label_of(row) for row in rows)
-    pairs = Counter((label_of(row), row["cluster_id"]) for row in rows if row["cluster_id"] is not None)
-    main = majorities(rows)
+    sizes = Counter(file.parent.name for file in clusters)
+    pairs = Counter((file.parent.name, cluster) for file, cluster in clusters.items() if cluster != NOISE)
+    main = majorities(clusters)
     return {
         label: cluster
         for (label, cluster), count in pairs.items()
@@ -97,71 +119,103 @@ def own_clusters(rows: Sequence[dict[str, Any]]) -> dict[str, int]:
     }
 
 
-def ingest(shoal: Shoal, files: Sequence[Path]) -> dict[str, Any]:
-    """Sends files, as many as fit on a command line at once."""
-    total = {"stored": 0, "duplicates": 0, "failed": 0, "seconds": 0.0}
-    for start in range(0, len(files), 1000):
-        last = shoal("ingest", *map(str, files[start : start + 1000]))[-1]
-        total = {name: total[name] + last[name] for name in total}
-    return total
+def agreement(clusters: Mapping[Path, int]) -> tuple[str, str, str]:
+    """NMI, ARI and the clustered share, as shown."""
+    labels = [file.parent.name for file in clusters]
+    found = list(clusters.values())
+    return (
+        f"{normalized_mutual_info_score(labels, found):.3f}",
+        f"{adjusted_rand_score(labels, found):.3f}",
+        f"{sum(cluster != NOISE for cluster in found) / len(found):.1%}",
+    )
 
 
-def clustering(shoal: Shoal, folder: Path) -> None:
-    """Quality with everything in."""
+def kept(before: Mapping[Path, int], after: Mapping[Path, int]) -> str:
+    """Share of the images clustered both times that have the same id."""
+    both = [(before[file], after[file]) for file in before if NOISE not in (before[file], after[file])]
+    return f"{sum(old == new for old, new in both) / len(both):.1%}"
+
+
+def assigned(late: Mapping[Path, int], main: Mapping[int, str]) -> tuple[str, str]:
+    """How many are assigned, and how many of those rightly, as shown."""
+    taken = {file: cluster for file, cluster in late.items() if cluster != NOISE}
+    right = sum(main[cluster] == file.parent.name for file, cluster in taken.items())
+    return f"{len(taken) / len(late):.1%}", f"{right / len(taken):.1%}"
+
+
+def whole_folder(shoal: Shoal, folder: Path, peer: Embedded) -> None:
+    """Everything in: quality, prompts, and doing it all again."""
     first = shoal("ingest", str(folder))[-1]
     run = shoal("cluster")[-1]
-    rows = shoal("images", "list")
-    labels = [label_of(row) for row in rows]
-    found = [-1 if row["cluster_id"] is None else row["cluster_id"] for row in rows]
-    print(f"images                        {len(rows)} in {len(set(labels))} labels")
-    print(f"ingest                        {first['stored'] / first['seconds']:.0f} images/s")
-    print(f"clustering                    {run['clusters']} clusters in {run['seconds']:.1f} s")
-    print(f"NMI                           {normalized_mutual_info_score(labels, found):.3f}")
-    print(f"ARI                           {adjusted_rand_score(labels, found):.3f}")
-    print(f"clustered                     {run['clustered'] / len(rows):.1%}")
-    own = own_clusters(rows)
-    hits = 0
-    for label, cluster in sorted(own.items()):
-        best = shoal("clusters", "search", label.replace("_", " "))[0]
-        hits += best["id"] == cluster
-    print(
-        f"label's text finds its cluster {hits / len(own):.1%} "
-        f"({hits} of {len(own)} labels that have a cluster of their own)"
-    )
+    ours = shoal.cluster_ids()
+    stock = StockClustering(np.stack(list(peer.vectors.values())))
+    theirs = dict(zip(peer.vectors, stock.labels.tolist(), strict=True))
+    row("images per second, embedded and stored", *speeds(first, peer))
+    row("clusters found", str(run["clusters"]), str(stock.labels.max() + 1))
+    for what, our, their in zip(("NMI", "ARI", "clustered"), agreement(ours), agreement(theirs), strict=True):
+        row(what, our, their)
+    own = own_clusters(ours)
+    hits = sum(shoal("clusters", "search", label.replace("_", " "))[0]["id"] == own[label] for label in own)
+    row("label's text ranks its cluster first", f"{hits / len(own):.1%} ({hits} of {len(own)})")
     second = shoal("ingest", str(folder))[-1]
-    print(
-        f"second ingest                 {second['stored']} stored, {second['duplicates']} duplicates, "
-        f"{first['seconds'] / second['seconds']:.1f} times faster"
+    row(
+        "second ingest of the same folder",
+        f"{second['stored']} stored, {first['seconds'] / second['seconds']:.0f} times faster",
+        "embeds all again",
     )
     again = shoal("cluster")[-1]
-    kept = {row["id"]: row["cluster_id"] for row in shoal("images", "list")}
-    same = sum(kept[row["id"]] == row["cluster_id"] for row in rows)
-    print(
-        f"second clustering             {again['payload_writes']} payload writes, {same / len(rows):.1%} keep their id"
+    row("second clustering: payload writes", str(again["payload_writes"]), f"{len(theirs)}")
+    refitted = StockClustering(np.stack(list(peer.vectors.values())))
+    row(
+        "second clustering: same id",
+        kept(ours, shoal.cluster_ids()),
+        kept(theirs, dict(zip(peer.vectors, refitted.labels.tolist(), strict=True))),
     )
 
 
-def assignment(shoal: Shoal, folder: Path, outliers: Path | None) -> None:
-    """Quality of assigning what comes later."""
-    files = sorted(path for path in folder.glob("*/*") if path.is_file())
-    held_back = set(random.Random(SEED).sample(files, len(files) // 10))
-    ingest(shoal, [path for path in files if path not in held_back])
+def speeds(first: Mapping[str, float], peer: Embedded) -> tuple[str, str]:
+    """Images per second of both, as shown; the peer stores nothing."""
+    return f"{first['stored'] / first['seconds']:.0f}", f"{len(peer.vectors) / peer.seconds:.0f} (embedded only)"
+
+
+def held_back(shoal: Shoal, peer: Embedded, strange: Embedded | None) -> None:
+    """10 % come later, and strangers knock."""
+    files = sorted(peer.vectors)
+    late = sorted(random.Random(SEED).sample(files, len(files) // 10))
+    early = sorted(set(files) - set(late))
+    shoal.ingest(early)
     shoal("cluster")
-    before = shoal("images", "list")
-    main = majorities(before)
-    ingest(shoal, sorted(held_back))
-    known = {row["id"] for row in before}
-    late = [row for row in shoal("images", "list") if row["id"] not in known]
-    assigned = [row for row in late if row["cluster_id"] is not None]
-    right = sum(main[row["cluster_id"]] == label_of(row) for row in assigned)
-    print(f"held-back images assigned     {len(assigned) / len(late):.1%} of {len(late)}")
-    print(f"... to their label's cluster  {right / len(assigned):.1%}")
-    if outliers is not None:
-        known |= {row["id"] for row in late}
-        shoal("ingest", str(outliers))
-        strange = [row for row in shoal("images", "list") if row["id"] not in known]
-        left = sum(row["cluster_id"] is None for row in strange)
-        print(f"outliers left out             {left / len(strange):.1%} of {len(strange)}")
+    before = shoal.cluster_ids()
+    shoal.ingest(late)
+    now = shoal.cluster_ids()
+    stock = StockClustering(np.stack([peer.vectors[file] for file in early]))
+    stock_before = dict(zip(early, stock.labels.tolist(), strict=True))
+    predicted = stock.predict(np.stack([peer.vectors[file] for file in late]))
+    our = assigned({file: cluster for file, cluster in now.items() if file not in before}, majorities(before))
+    their = assigned(dict(zip(late, predicted.tolist(), strict=True)), majorities(stock_before))
+    row("held-back images assigned", our[0], their[0])
+    row("... to their label's cluster", our[1], their[1])
+    if strange is not None:
+        left = sum(shoal("assign", str(file))[0]["outlier"] for file in strange.vectors)
+        refused = stock.predict(np.stack(list(strange.vectors.values()))) == NOISE
+        row("outliers left out", f"{left / len(strange.vectors):.1%}", f"{refused.mean():.1%}")
+    again = shoal("cluster")[-1]
+    after = StockClustering(np.stack([peer.vectors[file] for file in files]))
+    row(
+        "clustered again with the 10 % in: same id",
+        kept(before, shoal.cluster_ids()),
+        kept(stock_before, dict(zip(files, after.labels.tolist(), strict=True))),
+    )
+    row(
+        "clustered again with the 10 % in: payload writes",
+        f"{again['payload_writes'] / len(files):.1%} of the images",
+        "100.0% of the images",
+    )
+
+
+def pictures(folder: Path) -> list[Path]:
+    """The files of a folder and of its folders."""
+    return sorted(path.resolve() for path in folder.rglob("*") if path.is_file())
 
 
 def main() -> None:
@@ -171,10 +225,19 @@ def main() -> None:
     parser.add_argument("--outliers", type=Path, help="a folder of images that belong to no label")
     parser.add_argument("--model", default="starter")
     options = parser.parse_args()
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("torch", "umap-learn", "hdbscan", "qdrant-edge-py"))
+    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {libraries}")
+    files = pictures(options.labelled)
+    print(f"{len(files)} images in {len({file.parent for file in files})} labels, model {options.model}\n")
+    engine = engine_of(options.model)
+    peer = embed(engine, files)
+    strange = None if options.outliers is None else embed(engine, pictures(options.outliers))
+    row("", "Shoal", "stock pipeline")
+    print("|---|---|---|")
     with served(options.model) as shoal:
-        clustering(shoal, options.labelled)
+        whole_folder(shoal, options.labelled, peer)
     with served(options.model) as shoal:
-        assignment(shoal, options.labelled, options.outliers)
+        held_back(shoal, peer, strange)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import importlib.resources
 import logging
 from collections.abc import AsyncIterator, Callable
@@ -80,6 +81,8 @@ async def running(
             # The store first: a folder in use is known at once, a model takes seconds to load.
             store = await _store(settings)
             stack.push_async_callback(store.close)
+            files = await asyncio.to_thread(ParquetRunFiles, _run_folder(settings))
+            stack.callback(files.close)
             engine = await asyncio.to_thread(load_engine, settings.model, settings.cache)
             embedder = await stack.enter_async_context(
                 BatchingEmbedder(engine, max_batch=settings.max_batch, max_queue=settings.max_queue)
@@ -89,7 +92,7 @@ async def running(
             clusterer = make_clusterer(settings.cache / "numba")
             stack.push_async_callback(clusterer.aclose)
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
-            services, clustering = _services(settings, store, decoder, embedder, clusterer, tasks)
+            services, clustering = _services(settings, store, files, decoder, embedder, clusterer, tasks)
             await clustering.recover()
             stack.push_async_callback(clustering.stop)
             server = RpcServer(services, settings.max_message_bytes)
@@ -107,26 +110,32 @@ async def running(
 def _services(
     settings: Settings,
     store: Store,
+    files: ParquetRunFiles,
     decoder: PillowDecoder,
     embedder: BatchingEmbedder,
     clusterer: Clusterer,
     tasks: asyncio.TaskGroup,
 ) -> tuple[Services, Clustering]:
-    files = ParquetRunFiles(settings.data)
-    collections = OpenCollections(store, embedder.model)
+    collections = OpenCollections(store, files, embedder.model)
     queries = QueryVectors(store, decoder, embedder)
     search = Search(collections, store, queries)
     reclustering = Reclustering(store, clusterer, files, NamingWords(_vocabulary(settings), embedder))
     clustering = Clustering(collections, store, reclustering, Activation(collections, store, files), tasks)
     ingest = Ingest(collections, store, decoder, embedder, settings.max_in_flight)
     services = Services(
-        collections=CollectionService(Overview(collections, store, files, clustering)),
+        collections=CollectionService(Overview(collections, store, clustering)),
         images=ImageService(ingest, Images(collections, store), search, settings.stream_window),
         clusters=ClusterService(
             collections, Curation(collections, store), search, Assign(collections, store, queries), clustering
         ),
     )
     return services, clustering
+
+
+def _run_folder(settings: Settings) -> Path:
+    """Where run files are: stores must not share them, for collections of the same name have nothing in common."""
+    url = settings.qdrant_url
+    return settings.data / "runs" / ("embedded" if url is None else hashlib.sha256(url.encode()).hexdigest()[:16])
 
 
 async def _store(settings: Settings) -> Store:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,17 +84,6 @@ async def serving(data: Path, clusterer: FakeClusterer | None = None, **settings
             ImageServiceStub(channel),
             ClusterServiceStub(channel),
         )
-
-
-@pytest.fixture
-def tmp_path(tmp_path: Path) -> Iterator[Path]:
-    """In memory where the system has such a folder: making a collection is some 20 calls of fsync."""
-    memory = Path("/dev/shm")  # noqa: S108 - a fresh folder is made in it
-    if not os.access(memory, os.W_OK):
-        yield tmp_path
-        return
-    with tempfile.TemporaryDirectory(dir=memory, prefix="shoal-test-") as folder:
-        yield Path(folder)
 
 
 @pytest.fixture

@@ -144,7 +144,10 @@ class BatchingEmbedder(Embedder):
         """
         with self._admitted():
             loop = asyncio.get_running_loop()
-            prepared = await loop.run_in_executor(self._preprocessing, self._preprocess, pixels)
+            preprocessing = loop.run_in_executor(self._preprocessing, self._preprocess, pixels)
+            # A photograph's pixels are tens of megabytes, and the queue may be long.
+            del pixels
+            prepared = await preprocessing
             vectors = await self._submit(self._images, [prepared])
         vector: Vector = vectors[0]
         return vector

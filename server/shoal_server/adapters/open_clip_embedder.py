@@ -23,6 +23,7 @@ from shoal_server.domain.image import Pixels
 if TYPE_CHECKING:
     import torch
 
+_MAX_ASPECT = 8
 _FOLDER_PREFIX = "local-dir:"
 _CHECKPOINT_SUFFIXES = (".bin", ".pt", ".pth", ".safetensors")
 _PROBE_S = 4.0
@@ -123,8 +124,16 @@ class OpenClipEngine(EmbeddingEngine):
         return self._model
 
     def preprocess(self, pixels: Pixels) -> NDArray[np.float32]:
-        """Scaled, cropped and normalised as the model was trained; float32 (3, side, side)."""
-        prepared: NDArray[np.float32] = self._transform(PillowImage.fromarray(pixels)).numpy()
+        """Scaled, cropped and normalised as the model was trained; float32 (3, side, side).
+
+        Of an image over eight times as long as wide only the middle is taken: scaled by its short side, a strip of
+        1 x 60,000 pixels would need gigabytes.
+        """
+        height, width = pixels.shape[:2]
+        longest = _MAX_ASPECT * min(height, width)
+        top, left = max(height - longest, 0) // 2, max(width - longest, 0) // 2
+        middle = pixels[top : top + longest, left : left + longest]
+        prepared: NDArray[np.float32] = self._transform(PillowImage.fromarray(middle)).numpy()
         return prepared
 
     def embed_images(self, inputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:

@@ -6,16 +6,21 @@ import asyncio
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 from uuid import UUID
 
 import numpy as np
+import portalocker
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shoal_server.application.ports import RunAssignments
 from shoal_server.domain.cluster import NOISE
-from shoal_server.domain.errors import RunNotFound
+from shoal_server.domain.errors import FolderInUse, RunNotFound, StoreUnavailable
+
+T = TypeVar("T")
 
 _SCHEMA = pa.schema(
     [
@@ -31,41 +36,67 @@ _SCHEMA = pa.schema(
 class ParquetRunFiles:
     """A ``RunFiles`` in a folder.
 
-    A run is ``collections/<collection>/runs/<run>.parquet`` with the columns image_id (string, a UUID), cluster_id
-    (int64, null for none), strength, x and y (float32), compressed with Zstandard. Temporary files are in ``scratch``.
+    A run is ``<collection>/<run>.parquet`` with the columns image_id (string, a UUID), cluster_id (int64, null for
+    none), strength, x and y (float32), compressed with Zstandard. Temporary files are in ``.scratch``.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Opens or makes the folder and removes what a crash left in ``scratch``; one process at a time may use it."""
-        self._collections = folder / "collections"
-        self._scratch = folder / "scratch"
+        """Opens or makes the folder and removes what a crash left in ``.scratch``.
+
+        Args:
+            folder: belongs to this object alone until it is closed.
+
+        Raises:
+            FolderInUse: another server has it.
+        """
+        self._folder = folder
+        self._scratch = folder / ".scratch"
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = (folder / ".lock").open("a+b")
+        try:
+            portalocker.lock(self._lock, portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING)
+        except portalocker.LockException as error:
+            self._lock.close()
+            raise FolderInUse(str(folder), "") from error
         _remove(self._scratch)
-        self._scratch.mkdir(parents=True)
+        self._scratch.mkdir()
+
+    def close(self) -> None:
+        """Lets go of the folder."""
+        self._lock.close()
 
     async def write(self, collection: str, run: str, assignments: RunAssignments) -> None:
         """Writes a run's file, whole or not at all, durably."""
         partial = self._scratch / f"{collection}-{run}.parquet"
-        await asyncio.to_thread(_write, self._path(collection, run), partial, assignments)
+        await self._in_thread(lambda: _write(self._path(collection, run), partial, assignments))
 
     async def read(self, collection: str, run: str) -> RunAssignments:
         """Raises:
         RunNotFound: there is no such file.
         """
         try:
-            return await asyncio.to_thread(_read, self._path(collection, run))
+            return await self._in_thread(lambda: _read(self._path(collection, run)))
         except FileNotFoundError as error:
             raise RunNotFound(collection, run) from error
 
     async def delete_collection(self, collection: str) -> None:
         """Removes all files of a collection, if there are any."""
-        await asyncio.to_thread(_remove, self._collections / collection)
+        await self._in_thread(lambda: _remove(self._folder / collection))
 
     def scratch(self) -> Path:
         """A new folder for temporary files of a run; the caller removes it."""
         return Path(tempfile.mkdtemp(dir=self._scratch))
 
     def _path(self, collection: str, run: str) -> Path:
-        return self._collections / collection / "runs" / f"{run}.parquet"
+        return self._folder / collection / f"{run}.parquet"
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        try:
+            return await asyncio.to_thread(work)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise StoreUnavailable(str(self._folder), str(error)) from error
 
 
 def _remove(folder: Path) -> None:
@@ -88,11 +119,11 @@ def _write(path: Path, partial: Path, assignments: RunAssignments) -> None:
         pq.write_table(table, file, compression="zstd")
         file.flush()
         os.fsync(file.fileno())
-    runs, collection, collections = path.parents[:3]
-    runs.mkdir(parents=True, exist_ok=True)
+    collection = path.parent
+    collection.mkdir(exist_ok=True)
     partial.replace(path)
-    for folder in (runs, collection, collections, collections.parent):
-        _sync(folder)
+    _sync(collection)
+    _sync(collection.parent)
 
 
 def _sync(folder: Path) -> None:

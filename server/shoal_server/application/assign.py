@@ -96,6 +96,7 @@ class Assign:
             for cluster_id, similarity, share in zip(
                 ballot.cluster_ids.tolist(), ballot.similarities.tolist(), ballot.shares.tolist(), strict=True
             )
+            if cluster_id in active.clusters
         )
         return Assignment(
             cluster=None if winner is None else active.clusters[winner],

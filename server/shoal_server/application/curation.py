@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from shoal_server.application.open_collections import OpenCollections
 from shoal_server.application.ports import Store
+from shoal_server.application.unbroken import unbroken
 from shoal_server.domain.cluster import Cluster
 from shoal_server.domain.errors import InvalidField
 
@@ -22,7 +23,7 @@ class CountedCluster:
 
 @dataclass(frozen=True, slots=True)
 class CountedClusters:
-    """The clusters in force, largest first, and the run they are of (empty before the first)."""
+    """The clusters in force, those first that the run made largest, and the run's id (empty before the first)."""
 
     run: str
     clusters: list[CountedCluster]
@@ -36,7 +37,7 @@ class Curation:
         self._store = store
 
     async def list(self, collection: str) -> CountedClusters:
-        """All clusters in force, largest first."""
+        """All clusters in force. Their order does not change while the run is in force, so that pages fit together."""
         opened = await self._collections.open(collection)
         async with opened.gate.reading():
             if opened.clusters is None:
@@ -44,7 +45,7 @@ class Curation:
             sizes = await self._store.count_by_cluster(collection)
             counted = [CountedCluster(c, sizes.get(c.id, 0)) for c in opened.clusters.clusters.values()]
             run = opened.clusters.run
-        return CountedClusters(run, sorted(counted, key=lambda entry: (-entry.size, entry.cluster.id)))
+        return CountedClusters(run, sorted(counted, key=lambda entry: (-entry.cluster.size, entry.cluster.id)))
 
     async def get(self, collection: str, cluster_id: int) -> CountedCluster:
         """Raises:
@@ -67,9 +68,13 @@ class Curation:
         if len(name) > MAX_NAME or not name.isprintable():
             raise InvalidField("cluster.display_name", f"must be printable and have at most {MAX_NAME} characters")
         opened = await self._collections.open(collection)
-        async with opened.gate.reading(), opened.changing:
-            renamed = opened.cluster(cluster_id).renamed(name)
-            active = opened.active_clusters()
-            await self._store.put_cluster(collection, active.run, renamed)
-            opened.clusters = active.with_cluster(renamed)
+
+        async def change() -> None:
+            async with opened.gate.reading(), opened.changing:
+                renamed = opened.cluster(cluster_id).renamed(name)
+                active = opened.active_clusters()
+                await self._store.put_cluster(collection, active.run, renamed)
+                opened.clusters = active.with_cluster(renamed)
+
+        await unbroken(change())
         return await self.get(collection, cluster_id)

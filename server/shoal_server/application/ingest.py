@@ -42,6 +42,35 @@ class Ingested:
     duplicate: bool
 
 
+class _Batches:
+    """What many images of one collection do together: being looked up, and being assigned and written."""
+
+    def __init__(self, store: ImageStore, opened: OpenCollection) -> None:
+        self.opened = opened
+        self.lookups: GroupedCalls[UUID, Image | None] = GroupedCalls(self._look_up, WRITE_BATCH)
+        self.writes: GroupedCalls[tuple[Image, Vector], Image] = GroupedCalls(self._write, WRITE_BATCH)
+        self._store = store
+
+    async def _look_up(self, ids: Sequence[UUID]) -> list[Image | None]:
+        async with self.opened.gate.reading():
+            found = await self._store.get_images(self.opened.id, ids)
+        return [found.get(identity) for identity in ids]
+
+    async def _write(self, images: Sequence[tuple[Image, Vector]]) -> list[Image]:
+        vectors = np.stack([vector for _, vector in images])
+        # From the vote to the write the clusters must not change: the ids would be of another run.
+        async with self.opened.gate.reading():
+            active = self.opened.clusters
+            if active is not None:
+                decisions = await vote_on(self._store, self.opened, active, vectors)
+                images = [
+                    (replace(image, cluster_id=cluster_id), vector)
+                    for (image, vector), (cluster_id, _) in zip(images, decisions, strict=True)
+                ]
+            await self._store.upsert_images(self.opened.id, images)
+        return [image for image, _ in images]
+
+
 class Ingest:
     """Stores images; the same bytes are embedded and stored once, also when they are sent twice at the same time."""
 
@@ -66,8 +95,7 @@ class Ingest:
         self._embedder = embedder
         self._room = asyncio.Semaphore(max_in_flight)
         self._busy: dict[tuple[str, UUID], asyncio.Event] = {}
-        self._lookups: dict[str, GroupedCalls[UUID, Image | None]] = {}
-        self._writes: dict[str, GroupedCalls[tuple[Image, Vector], Image]] = {}
+        self._open_batches: dict[str, _Batches] = {}
 
     async def check(self, collection: str) -> None:
         """Finds out whether images can be stored there at all, before the first of many is sent.
@@ -92,7 +120,7 @@ class Ingest:
             await other.wait()
         done = self._busy[key] = asyncio.Event()
         try:
-            stored = await self._lookup(opened).ask(key[1])
+            stored = await self._batches(opened).lookups.ask(key[1])
             if stored is not None:
                 return Ingested(stored, duplicate=True)
             return Ingested(await self._store_new(opened, key[1], sha256, new), duplicate=False)
@@ -110,34 +138,20 @@ class Ingest:
             metadata=metadata,
             ingested_at=datetime.now(UTC),
         )
-        return await self._write(opened).ask((image, vector))
+        return await self._batches(opened).writes.ask((image, vector))
+
+    def _batches(self, opened: OpenCollection) -> _Batches:
+        batches = self._open_batches.get(opened.id)
+        if batches is None or batches.opened is not opened:
+            # The first image of a collection, or of one that was deleted and made again.
+            batches = self._open_batches[opened.id] = _Batches(self._store, opened)
+        return batches
 
     async def _read(self, content: bytes) -> tuple[Metadata, Vector]:
         async with self._room:
             decoded = await self._decoder.decode(content)
-            return decoded.metadata, await self._embedder.embed_image(decoded.pixels)
-
-    def _lookup(self, opened: OpenCollection) -> GroupedCalls[UUID, Image | None]:
-        async def look_up(ids: Sequence[UUID]) -> list[Image | None]:
-            async with opened.gate.reading():
-                found = await self._store.get_images(opened.id, ids)
-            return [found.get(identity) for identity in ids]
-
-        return self._lookups.setdefault(opened.id, GroupedCalls(look_up, WRITE_BATCH))
-
-    def _write(self, opened: OpenCollection) -> GroupedCalls[tuple[Image, Vector], Image]:
-        async def write(images: Sequence[tuple[Image, Vector]]) -> list[Image]:
-            vectors = np.stack([vector for _, vector in images])
-            # From the vote to the write the clusters must not change: the ids would be of another run.
-            async with opened.gate.reading():
-                active = opened.clusters
-                if active is not None:
-                    decisions = await vote_on(self._store, opened, active, vectors)
-                    images = [
-                        (replace(image, cluster_id=cluster_id), vector)
-                        for (image, vector), (cluster_id, _) in zip(images, decisions, strict=True)
-                    ]
-                await self._store.upsert_images(opened.id, images)
-            return [image for image, _ in images]
-
-        return self._writes.setdefault(opened.id, GroupedCalls(write, WRITE_BATCH))
+            metadata = decoded.metadata
+            embedding = self._embedder.embed_image(decoded.pixels)
+            # A photograph's pixels are tens of megabytes, and the model may be a while: nobody else may hold them.
+            del decoded
+            return metadata, await embedding

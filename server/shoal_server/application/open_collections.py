@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -11,10 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal_server.application.activation_gate import ActivationGate
-from shoal_server.application.ports import Store
+from shoal_server.application.ports import RunFiles, Store
+from shoal_server.application.unbroken import unbroken
 from shoal_server.domain.cluster import Cluster
 from shoal_server.domain.collection import Collection, EmbeddingModel, check_collection_id
-from shoal_server.domain.errors import ClusterNotFound, ModelMismatch, NotClustered
+from shoal_server.domain.errors import (
+    ClusterNotFound,
+    CollectionNotFound,
+    ModelMismatch,
+    NotClustered,
+    StoreIncompatible,
+)
 
 
 class ClusterSet:
@@ -47,6 +54,8 @@ class OpenCollection:
         clusters: the active run's; None before the first.
         gate: held shared by whoever names a cluster.
         changing: held by whoever changes the record or the clusters' own records.
+        deleting: it is being removed; nobody may begin anything with it.
+        set_aside: why it cannot be used until the server is started again; None if it can.
     """
 
     def __init__(self, record: Collection, clusters: ClusterSet | None) -> None:
@@ -54,6 +63,8 @@ class OpenCollection:
         self.clusters = clusters
         self.gate = ActivationGate()
         self.changing = asyncio.Lock()
+        self.deleting = False
+        self.set_aside: str | None = None
 
     @property
     def id(self) -> str:
@@ -84,13 +95,14 @@ class OpenCollection:
 class OpenCollections:
     """Opens collections on first use and makes sure that they belong to the server's model."""
 
-    def __init__(self, store: Store, model: EmbeddingModel) -> None:
+    def __init__(self, store: Store, files: RunFiles, model: EmbeddingModel) -> None:
         self._store = store
+        self._files = files
         self._model = model
         self._open: dict[str, OpenCollection] = {}
         self._opening = asyncio.Lock()
 
-    async def create(self, collection: str, model: str = "") -> OpenCollection:
+    async def create(self, collection: str, model: str = "") -> None:
         """Makes a collection for the server's model.
 
         Raises:
@@ -100,9 +112,10 @@ class OpenCollections:
         """
         check_collection_id(collection)
         if model and model != self._model.name:
-            raise ModelMismatch(collection, model, str(self._model))
-        await self._store.create_collection(Collection(id=collection, model=self._model, created_at=datetime.now(UTC)))
-        return await self.open(collection)
+            raise ModelMismatch(collection, model[:200], str(self._model))
+        record = Collection(id=collection, model=self._model, created_at=datetime.now(UTC))
+        async with self._opening:
+            await unbroken(self._store.create_collection(record))
 
     async def open(self, collection: str) -> OpenCollection:
         """The collection, ready for use.
@@ -110,45 +123,80 @@ class OpenCollections:
         Raises:
             CollectionNotFound: there is none.
             ModelMismatch: it was made with another model.
+            StoreIncompatible: it was set aside.
         """
         opened = await self.open_any(collection)
         recorded = opened.record.model
         if (recorded.digest, recorded.dimension) != (self._model.digest, self._model.dimension):
             raise ModelMismatch(collection, str(recorded), str(self._model))
+        if opened.set_aside is not None:
+            raise StoreIncompatible(opened.set_aside)
         return opened
 
     async def open_any(self, collection: str) -> OpenCollection:
-        """The collection, whatever its model: enough to look at it, delete it, or finish an activation.
+        """The collection, whatever its model and state: enough to look at it, delete it, or finish an activation.
 
         Raises:
             CollectionNotFound: there is none.
         """
-        async with self._opening:
-            opened = self._open.get(collection)
-            if opened is None:
-                record = await self._store.get_collection(collection)
-                run = record.active_run
-                clusters = None if run is None else ClusterSet(run, await self._store.get_clusters(collection, run))
-                opened = self._open[collection] = OpenCollection(record, clusters)
-            return opened
+        opened = self._open.get(collection)
+        if opened is None:
+            async with self._opening:
+                opened = self._open.get(collection)
+                if opened is None:
+                    opened = self._open[collection] = await self._load(collection)
+        if opened.deleting:
+            raise CollectionNotFound(collection)
+        return opened
+
+    async def _load(self, collection: str) -> OpenCollection:
+        record = await self._store.get_collection(collection)
+        run = record.active_run
+        clusters = None if run is None else ClusterSet(run, await self._store.get_clusters(collection, run))
+        return OpenCollection(record, clusters)
 
     async def change(self, opened: OpenCollection, **fields: object) -> None:
-        """Replaces fields of a collection's record, in the store and then here."""
-        async with opened.changing:
-            record = replace(opened.record, **fields)  # type: ignore[arg-type]
-            await self._store.update_collection(record)
-            opened.record = record
+        """Replaces fields of a collection's record, in the store and then here.
+
+        Raises:
+            CollectionNotFound: it was deleted meanwhile.
+        """
+
+        async def replace_record() -> None:
+            async with opened.changing:
+                if self._open.get(opened.id) is not opened:
+                    raise CollectionNotFound(opened.id)
+                record = replace(opened.record, **fields)  # type: ignore[arg-type]
+                await self._store.update_collection(record)
+                opened.record = record
+
+        await unbroken(replace_record())
 
     async def list(self) -> list[Collection]:
         """All collections by id, of every model."""
         return await self._store.list_collections()
 
-    async def delete(self, collection: str) -> None:
-        """Removes a collection from the store.
+    async def delete(self, collection: str, first: Callable[[OpenCollection], Awaitable[None]]) -> None:
+        """Removes a collection and all its files.
+
+        Args:
+            collection: which.
+            first: ends what is under way with it; if it raises, nothing is removed.
 
         Raises:
             CollectionNotFound: there is none.
         """
+        opened = await self.open_any(collection)
+        opened.deleting = True
+        try:
+            await first(opened)
+            await unbroken(self._remove(opened))
+        finally:
+            opened.deleting = False
+
+    async def _remove(self, opened: OpenCollection) -> None:
         async with self._opening:
-            await self._store.delete_collection(collection)
-            self._open.pop(collection, None)
+            # Whatever of it is left after a failure is read anew.
+            del self._open[opened.id]
+            await self._store.delete_collection(opened.id)
+            await self._files.delete_collection(opened.id)

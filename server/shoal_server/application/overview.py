@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from shoal_server.application.clustering import Clustering
 from shoal_server.application.open_collections import OpenCollections
-from shoal_server.application.ports import RunFiles, Store
+from shoal_server.application.ports import Store
 from shoal_server.domain.collection import Collection
+from shoal_server.domain.errors import CollectionNotFound
 from shoal_server.domain.image import ImageFilter
 
 
@@ -31,10 +33,9 @@ class CountedCollection:
 class Overview:
     """Makes, looks at and removes whole collections."""
 
-    def __init__(self, collections: OpenCollections, store: Store, files: RunFiles, clustering: Clustering) -> None:
+    def __init__(self, collections: OpenCollections, store: Store, clustering: Clustering) -> None:
         self._collections = collections
         self._store = store
-        self._files = files
         self._clustering = clustering
 
     async def create(self, collection: str, model: str) -> CountedCollection:
@@ -55,9 +56,15 @@ class Overview:
                 clusters=0 if opened.clusters is None else len(opened.clusters.clusters),
             )
 
-    async def list(self) -> list[CountedCollection]:
-        """All, by id."""
-        return [await self.get(collection.id) for collection in await self._collections.list()]
+    async def page(self, after: str, limit: int) -> tuple[list[CountedCollection], bool]:
+        """At most ``limit`` collections whose id comes after one, by id, and whether there are more."""
+        ids = [collection.id for collection in await self._collections.list() if collection.id > after]
+        counted = []
+        for collection in ids[:limit]:
+            # One that is deleted meanwhile is not there any more, which is no failure.
+            with suppress(CollectionNotFound):
+                counted.append(await self.get(collection))
+        return counted, len(ids) > limit
 
     async def delete(self, collection: str) -> None:
         """Ends its run, if one is under way, and removes everything of it.
@@ -66,7 +73,4 @@ class Overview:
             CollectionNotFound: there is none.
             RunNotCancellable: a run is just being put in force.
         """
-        await self._collections.open_any(collection)
-        await self._clustering.forget(collection)
-        await self._collections.delete(collection)
-        await self._files.delete_collection(collection)
+        await self._collections.delete(collection, self._clustering.forget)

@@ -113,6 +113,8 @@ class Reclustering:
                 ids += stretch.ids[:room]
                 cluster_ids.append(stretch.cluster_ids[:room])
         vectors.flush()
+        if len(ids) < MIN_IMAGES:
+            raise TooFewImages(opened.id, len(ids), MIN_IMAGES)
         if len(ids) < count:
             file = file.with_name("fewer.npy")
             np.save(file, vectors[: len(ids)])

@@ -59,7 +59,7 @@ class ClusterService(cluster_service_pb2_grpc.ClusterServiceServicer):
         collection, cluster_id = parse_cluster(request.cluster.name)
         for path in request.update_mask.paths:
             if path not in ("display_name", "*"):
-                raise InvalidField("update_mask", f"{path!r} cannot be changed; only display_name can")
+                raise InvalidField("update_mask", f"{path[:80]!r} cannot be changed; only display_name can")
         renamed = await self._curation.rename(collection, cluster_id, request.cluster.display_name)
         return convert.cluster(collection, renamed)
 
@@ -158,7 +158,7 @@ class ClusterService(cluster_service_pb2_grpc.ClusterServiceServicer):
             yield cluster_service_pb2.StreamClusteringRunResponse(clustering_run=await self._run(collection, state))
 
     async def _run(self, collection: str, run: ClusteringRun) -> cluster_pb2.ClusteringRun:
-        opened = await self._collections.open(collection)
+        opened = await self._collections.open_any(collection)
         return convert.run(collection, run, opened.record.active_run)
 
 

@@ -37,11 +37,10 @@ class CollectionService(collection_service_pb2_grpc.CollectionServiceServicer):
     ) -> collection_service_pb2.ListCollectionsResponse:
         size = page_size(request.page_size, 100)
         after = read_token(request, request.page_token)
-        rest = [counted for counted in await self._overview.list() if counted.collection.id > after]
-        page = rest[:size]
+        page, more = await self._overview.page(after, size)
         return collection_service_pb2.ListCollectionsResponse(
             collections=[convert.collection(counted) for counted in page],
-            next_page_token=make_token(request, page[-1].collection.id) if len(rest) > size else "",
+            next_page_token=make_token(request, page[-1].collection.id) if more and page else "",
         )
 
     async def DeleteCollection(

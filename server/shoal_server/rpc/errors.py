@@ -15,6 +15,8 @@ from shoal_server.domain import errors
 _log = logging.getLogger(__name__)
 
 DOMAIN = "shoal"
+MAX_MESSAGE = 1500
+MAX_METADATA = 300
 
 #: Every kind of failure (the second level of the error tree) and its code.
 CODES: dict[type[errors.ShoalError], grpc.StatusCode] = {
@@ -52,8 +54,10 @@ def shoal_status(
     code: grpc.StatusCode, message: str, reason: str, metadata: dict[str, str], retry_after_s: float | None = None
 ) -> status_pb2.Status:
     """A status with ErrorInfo, and RetryInfo if there is a time to wait."""
-    status = status_pb2.Status(code=code_pb2.Code.Value(code.name), message=message)
-    info = error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN, metadata=metadata)
+    # A status travels in HTTP/2 headers, whose size is limited; what callers sent may stand in it.
+    status = status_pb2.Status(code=code_pb2.Code.Value(code.name), message=message[:MAX_MESSAGE])
+    short = {name: value[:MAX_METADATA] for name, value in metadata.items()}
+    info = error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN, metadata=short)
     status.details.append(_packed(info))
     if retry_after_s is not None:
         delay = Duration()

@@ -60,7 +60,7 @@ class ImageService(image_service_pb2_grpc.ImageServiceServicer):
                     parent = request.parent
                     await self._ingest.check(parse_collection(parent))
                 if request.parent not in ("", parent):
-                    raise InvalidField("parent", f"{request.parent!r} differs from the stream's first, {parent!r}")
+                    raise InvalidField("parent", f"{request.parent[:80]!r} differs from the stream's first, {parent!r}")
                 yield parse_collection(parent), request.image
 
         async for response in in_order(requests(), self._ingest_one, self._stream_window):

@@ -7,10 +7,10 @@ from uuid import UUID
 
 from shoal_server.domain.errors import InvalidName
 
-_COLLECTION = re.compile(r"collections/([^/]+)")
-_IMAGE = re.compile(r"collections/([^/]+)/images/([^/]+)")
-_CLUSTER = re.compile(r"collections/([^/]+)/clusters/([0-9]{1,18})")
-_RUN = re.compile(r"collections/([^/]+)/clusteringRuns/([A-Za-z0-9-]+)")
+_COLLECTION = re.compile(r"collections/([^/]{1,63})")
+_IMAGE = re.compile(r"collections/([^/]{1,63})/images/([^/]{1,64})")
+_CLUSTER = re.compile(r"collections/([^/]{1,63})/clusters/([0-9]{1,18})")
+_RUN = re.compile(r"collections/([^/]{1,63})/clusteringRuns/([A-Za-z0-9-]{1,64})")
 
 
 def collection_name(collection: str) -> str:

@@ -27,7 +27,7 @@ _TIMEOUT_S = 60
 
 
 class QdrantStore(QdrantImages, QdrantClusters):
-    """Collections on a Qdrant server or cluster, which many Shoal servers may share."""
+    """Collections on a Qdrant server or cluster, which one Shoal server at a time may use."""
 
     def __init__(self, client: AsyncQdrantClient, location: str) -> None:
         """Args:
