@@ -106,6 +106,17 @@ def test_preprocessing_is_open_clips_own_and_leaves_the_image_upright(engine: Op
     assert (prepared[:, 2] > prepared[:, -1]).all()
 
 
+@pytest.mark.parametrize(("height", "width"), [(1, 100_000), (100_000, 1)])
+def test_a_long_strip_is_cut_to_its_middle_and_needs_no_gigabytes(
+    engine: OpenClipEngine, height: int, width: int
+) -> None:
+    strip = np.zeros((height, width, 3), np.uint8)
+    middle = (max(height, width) - 8) // 2
+    strip.reshape(-1, 3)[middle : middle + 8] = 255
+    white = np.full_like(strip.reshape(-1, 3)[:64], 255).reshape(8, 8, 3)
+    np.testing.assert_allclose(engine.preprocess(strip), engine.preprocess(white), atol=1e-5)
+
+
 def test_nothing_in_nothing_out(engine: OpenClipEngine) -> None:
     assert engine.embed_images([]).shape == engine.embed_texts([]).shape == (0, 24)
 
