@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import importlib.resources
 import logging
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from shoal_server.application.queries import QueryVectors
 from shoal_server.application.reclustering import Reclustering
 from shoal_server.application.search import Search
 from shoal_server.application.vocabulary import NamingWords
+from shoal_server.domain.errors import FolderNotWritable, InvalidField
 from shoal_server.domain.naming import Vocabulary, parse_vocabulary
 from shoal_server.rpc.cluster_service import ClusterService
 from shoal_server.rpc.collection_service import CollectionService
@@ -78,7 +80,9 @@ async def running(
     """
     try:
         async with AsyncExitStack() as stack:
-            # The store first: a folder in use is known at once, a model takes seconds to load.
+            # The model last: it takes seconds to load, and what else is wrong is known at once.
+            vocabulary = await asyncio.to_thread(_vocabulary, settings)
+            await asyncio.to_thread(_make_writable, settings.data)
             store = await _store(settings)
             stack.push_async_callback(store.close)
             files = await asyncio.to_thread(ParquetRunFiles, _run_folder(settings))
@@ -92,7 +96,8 @@ async def running(
             clusterer = make_clusterer(settings.cache / "numba")
             stack.push_async_callback(clusterer.aclose)
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
-            services, clustering = _services(settings, store, files, decoder, embedder, clusterer, tasks)
+            words = NamingWords(vocabulary, embedder)
+            services, clustering = _services(settings, store, files, decoder, embedder, clusterer, words, tasks)
             await clustering.recover()
             stack.push_async_callback(clustering.stop)
             server = RpcServer(services, settings.max_message_bytes)
@@ -114,12 +119,13 @@ def _services(
     decoder: PillowDecoder,
     embedder: BatchingEmbedder,
     clusterer: Clusterer,
+    words: NamingWords,
     tasks: asyncio.TaskGroup,
 ) -> tuple[Services, Clustering]:
     collections = OpenCollections(store, files, embedder.model)
     queries = QueryVectors(store, decoder, embedder)
     search = Search(collections, store, queries)
-    reclustering = Reclustering(store, clusterer, files, NamingWords(_vocabulary(settings), embedder))
+    reclustering = Reclustering(store, clusterer, files, words)
     clustering = Clustering(collections, store, reclustering, Activation(collections, store, files), tasks)
     ingest = Ingest(collections, store, decoder, embedder, settings.max_in_flight)
     services = Services(
@@ -130,6 +136,15 @@ def _services(
         ),
     )
     return services, clustering
+
+
+def _make_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise FolderNotWritable(str(folder), error.strerror or str(error)) from error
 
 
 def _run_folder(settings: Settings) -> Path:
@@ -144,7 +159,9 @@ async def _store(settings: Settings) -> Store:
     from shoal_server.adapters.qdrant_store import QdrantStore
 
     key = settings.qdrant_api_key
-    return await QdrantStore.connect(settings.qdrant_url, None if key is None else key.get_secret_value())
+    return await QdrantStore.connect(
+        settings.qdrant_url, None if key is None else key.get_secret_value(), settings.qdrant_grpc_port
+    )
 
 
 def load_engine(model: str, cache: Path) -> EmbeddingEngine:
@@ -173,6 +190,9 @@ def load_engine(model: str, cache: Path) -> EmbeddingEngine:
 
 def _vocabulary(settings: Settings) -> Vocabulary:
     if settings.vocabulary is not None:
-        return parse_vocabulary(settings.vocabulary.read_text(encoding="utf-8"))
+        try:
+            return parse_vocabulary(settings.vocabulary.read_text(encoding="utf-8"))
+        except (OSError, UnicodeError) as error:
+            raise InvalidField("SHOAL_VOCABULARY", f"{settings.vocabulary} cannot be read: {error}") from error
     shipped = importlib.resources.files("shoal_server.vocabulary") / "en.txt"
     return parse_vocabulary(shipped.read_text(encoding="utf-8"))

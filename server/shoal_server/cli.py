@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import signal
 import sys
 from pathlib import Path
@@ -39,6 +40,9 @@ def serve(
             where = f"SHOAL_{str(problem['loc'][0]).upper()}: " if problem["loc"] else ""
             typer.echo(f"shoal serve: {where}{problem['msg'].removeprefix('Value error, ')}", err=True)
         raise typer.Exit(2) from None
+    if ready_file is not None and not ready_file.parent.is_dir():
+        typer.echo(f"shoal serve: --ready-file: there is no folder {ready_file.parent}", err=True)
+        raise typer.Exit(2)
     logging.basicConfig(
         level=settings.log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
@@ -56,11 +60,20 @@ async def _serve(settings: Settings, ready_file: Path | None) -> None:
     # The model's many short steps each take the interpreter lock back; by default a step waits up to 5 ms for it.
     sys.setswitchinterval(0.0005)
     stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
+    serving = False
+
+    def stop(number: int) -> None:
+        if not serving or stopping.is_set():
+            # Loading a model cannot be interrupted, and nothing is lost: whatever is cut off the next start puts right.
+            _log.warning("stopped at once")
+            os._exit(128 + number)
+        stopping.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+        asyncio.get_running_loop().add_signal_handler(number, stop, number)
     _log.info("starting with model %s, data in %s", settings.model, settings.qdrant_url or settings.data)
     async with running(settings) as listening:
+        serving = True
         _log.info("serving on %s with model %s", listening.address, listening.model)
         if ready_file is not None:
             await asyncio.to_thread(_announce, ready_file, {"address": listening.address})

@@ -51,6 +51,7 @@ class Settings(BaseSettings):
     qdrant_url: Annotated[
         str | None, Field(description="Qdrant server to store in; without one, Qdrant's engine in the data folder.")
     ] = None
+    qdrant_grpc_port: Annotated[int, Field(ge=1, le=65535, description="Port of its gRPC, on the same host.")] = 6334
     qdrant_api_key: Annotated[SecretStr | None, Field(description="API key of that Qdrant server.")] = None
     vocabulary: Annotated[
         Path | None, Field(description="File of the words that clusters are named with; without one, Shoal's own.")

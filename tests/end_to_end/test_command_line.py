@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+import time
 import uuid
 from pathlib import Path
 from typing import Any
@@ -130,6 +132,8 @@ def test_no_server(tmp_path: Path, photos: Path, servers: list[ServerProcess]) -
         (["--listen", "0.0.0.0:50051", "--model", "debug"], "SHOAL_INSECURE"),
         (["--listen", "nonsense", "--model", "debug"], "HOST:PORT"),
         (["--model", "no-such-model"], "no-such-model"),
+        (["--model", "debug", "--data", "/dev/null/x"], "cannot be written to"),
+        (["--model", "debug", "--ready-file", "/no/such/folder/ready"], "--ready-file"),
     ],
 )
 def test_a_server_that_cannot_start_says_why(tmp_path: Path, options: list[str], words: str) -> None:
@@ -143,3 +147,15 @@ def test_a_server_that_cannot_start_says_why(tmp_path: Path, options: list[str],
     assert done.returncode in (1, 2)
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_server_that_is_still_loading_its_model_stops_at_once(tmp_path: Path, number: signal.Signals) -> None:
+    command = [sys.executable, "-m", "shoal_server", "serve", "--data", str(tmp_path / "data"), "--model", "starter"]
+    with (tmp_path / "log").open("wb") as log:
+        server = subprocess.Popen([*command, "--listen", "127.0.0.1:0"], stderr=log)
+    while "starting" not in (tmp_path / "log").read_text():
+        assert server.poll() is None
+        time.sleep(0.05)
+    server.send_signal(number)
+    assert server.wait(3) == 128 + number

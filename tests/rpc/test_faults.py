@@ -10,7 +10,13 @@ from typing import Any
 import grpc
 import pytest
 
-from shoal.v1.cluster_pb2 import RUN_STATE_CANCELLED, RUN_STATE_FAILED, RUN_STATE_SUCCEEDED, Cluster
+from shoal.v1.cluster_pb2 import (
+    RUN_STATE_CANCELLED,
+    RUN_STATE_FAILED,
+    RUN_STATE_SUCCEEDED,
+    Cluster,
+    ClusteringParameters,
+)
 from shoal.v1.cluster_service_pb2 import (
     AssignImageRequest,
     CancelClusteringRunRequest,
@@ -310,3 +316,25 @@ async def test_a_run_stopped_while_it_is_put_in_force_is_finished_by_the_next_st
         assert await clusters_on_images(second) == await cluster_names(second)
         answer = await second.clusters.AssignImage(AssignImageRequest(parent=PARENT, image_content=picture("red", 70)))
         assert answer.cluster in await cluster_names(second)
+
+
+async def test_a_run_that_finds_nothing_where_there_are_clusters_takes_nothing_away(served: Served) -> None:
+    await served.three_colors()
+    await served.recluster()
+    before = await cluster_names(served)
+    served.clusterer.threshold = 2.0
+    run = await served.recluster()
+    assert run.state == RUN_STATE_FAILED
+    assert "they stay" in run.error.message
+    assert await cluster_names(served) == before
+    assert await clusters_on_images(served) == before
+
+
+async def test_parameters_that_cannot_be_met_fail_with_a_reason(served: Served) -> None:
+    await served.three_colors()
+    parameters = ClusteringParameters(min_cluster_size=30)
+    run = await served.clusters.RunClustering(RunClusteringRequest(parent=PARENT, parameters=parameters))
+    async for response in served.clusters.StreamClusteringRun(StreamClusteringRunRequest(name=run.name)):
+        run = response.clustering_run
+    assert run.state == RUN_STATE_FAILED
+    assert "more than half of the 36 images" in run.error.message

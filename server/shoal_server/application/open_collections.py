@@ -77,7 +77,7 @@ class OpenCollection:
         Raises:
             NotClustered: there are none yet.
         """
-        if self.clusters is None:
+        if self.clusters is None or not self.clusters.clusters:
             raise NotClustered(self.id)
         return self.clusters
 

@@ -17,7 +17,7 @@ from shoal_server.application.open_collections import OpenCollection
 from shoal_server.application.ports import Clusterer, ClusteringResult, RunAssignments, RunFiles, Store
 from shoal_server.application.vocabulary import NamingWords
 from shoal_server.domain.cluster import NOISE, Cluster, NameSource
-from shoal_server.domain.errors import TooFewImages
+from shoal_server.domain.errors import ImplausibleResult, TooFewImages
 from shoal_server.domain.identity import IdentityMatch, match_identities
 from shoal_server.domain.image import ImageFilter
 from shoal_server.domain.naming import name_clusters
@@ -80,6 +80,8 @@ class Reclustering:
 
         Raises:
             TooFewImages: there are too few.
+            InvalidField: the parameters do not go with so few images.
+            ImplausibleResult: nothing was found where there are clusters.
             ClusteringFailed: the worker failed.
         """
         scratch = await asyncio.to_thread(self._files.scratch)
@@ -130,6 +132,8 @@ class Reclustering:
         words: NDArray[np.float32],
     ) -> Found:
         before = {} if opened.clusters is None else opened.clusters.clusters
+        if before and not (result.labels != NOISE).any():
+            raise ImplausibleResult(opened.id, len(snapshot.ids), len(before))
         match = match_identities(snapshot.cluster_ids, result.labels, opened.record.next_cluster_id)
         cluster_ids = match.cluster_ids(result.labels)
         clusters = await asyncio.to_thread(

@@ -75,7 +75,7 @@ class Search:
         async with opened.gate.reading():
             active = opened.active_clusters()
             sizes = await self._store.count_by_cluster(collection)
-        scores = active.centroids @ vector if active.clusters else np.zeros(0, np.float32)
+        scores = active.centroids @ vector
         clusters = list(active.clusters.values())
         order = np.argsort(-scores, kind="stable")
         ranked = [

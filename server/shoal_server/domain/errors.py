@@ -24,8 +24,10 @@
     │   ├── ModelUnavailable
     │   ├── NotClustered
     │   ├── TooFewImages
+    │   ├── ImplausibleResult
     │   ├── RunNotCancellable
     │   ├── FolderInUse
+    │   ├── FolderNotWritable
     │   ├── StoreIncompatible
     │   └── MissingExtra
     ├── Conflict
@@ -271,7 +273,8 @@ class NotClustered(Precondition):
 
     def __init__(self, collection: str) -> None:
         super().__init__(
-            f"collection {collection!r} has no clusters yet; run a clustering first (`shoal cluster`)",
+            f"collection {collection!r} has no clusters yet; run a clustering first (`shoal cluster`), or one with a "
+            "smaller min_cluster_size if the last found none",
             collection=collection,
         )
 
@@ -286,6 +289,19 @@ class TooFewImages(Precondition):
             f"collection {collection!r} has {count} images; clustering needs at least {minimum}: ingest more first",
             collection=collection,
             count=str(count),
+        )
+
+
+class ImplausibleResult(Precondition):
+    """A run found nothing where there was something."""
+
+    reason = "IMPLAUSIBLE_RESULT"
+
+    def __init__(self, collection: str, images: int, clusters: int) -> None:
+        super().__init__(
+            f"no cluster was found among the {images} images of collection {collection!r}, while {clusters} are in "
+            "force; they stay. Try a smaller min_cluster_size or min_samples",
+            collection=collection,
         )
 
 
@@ -313,6 +329,17 @@ class FolderInUse(Precondition):
             f"the data folder {folder} is in use by another Shoal server{holder}; stop that one, or choose another "
             "folder with --data",
             folder=folder,
+        )
+
+
+class FolderNotWritable(Precondition):
+    """A folder that the server needs cannot be written to."""
+
+    reason = "FOLDER_NOT_WRITABLE"
+
+    def __init__(self, folder: str, problem: str) -> None:
+        super().__init__(
+            f"the data folder {folder} cannot be written to: {problem}; choose another with --data", folder=folder
         )
 
 

@@ -100,7 +100,15 @@ class RequestedParameters:
         The smallest cluster grows with the square root of n: 5 for 200 images, 15 for 1,800, 114 for 100,000, so that
         the number of clusters grows more slowly than the collection and a person can still read the list. UMAP's
         neighbourhood is 12: beside its own default of 15, fewer clusters of photographs hold two kinds of things.
+
+        Raises:
+            InvalidField: what is asked for cannot be had with so few images.
         """
+        for name, value in (("min_cluster_size", self.min_cluster_size), ("min_samples", self.min_samples)):
+            if value is not None and value > n // 2:
+                raise InvalidField(
+                    f"parameters.{name}", f"{value} is more than half of the {n} images; nothing could be found"
+                )
         size = self.min_cluster_size or min(max(5, round(0.36 * math.sqrt(n))), 200)
         return ClusteringParameters(
             n_neighbors=min(self.n_neighbors or 12, n - 1),

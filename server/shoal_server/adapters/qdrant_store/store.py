@@ -59,7 +59,7 @@ class QdrantStore(QdrantImages, QdrantClusters):
             # The client's own check only warns.
             check_compatibility=False,
         )
-        store = cls(client, url)
+        store = cls(client, f"{url} (gRPC port {grpc_port})")
         try:
             await store._connection.check_version()
             for each in await store._catalog.collections(DELETING):
