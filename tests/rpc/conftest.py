@@ -12,6 +12,7 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
+from qdrant_client import AsyncQdrantClient
 
 from shoal.v1.cluster_pb2 import RUN_STATE_RUNNING, ClusteringRun
 from shoal.v1.cluster_service_pb2 import RunClusteringRequest, StreamClusteringRunRequest
@@ -21,7 +22,8 @@ from shoal.v1.collection_service_pb2_grpc import CollectionServiceStub
 from shoal.v1.image_pb2 import Image
 from shoal.v1.image_service_pb2 import IngestImagesRequest, IngestImagesResponse, NewImage
 from shoal.v1.image_service_pb2_grpc import ImageServiceStub
-from shoal_server.bootstrap import running
+from shoal_server import bootstrap
+from shoal_server.adapters.qdrant_store import QdrantStore
 from shoal_server.settings import Settings
 from tests.fakes import FakeClusterer, picture
 
@@ -73,7 +75,7 @@ async def serving(data: Path, clusterer: FakeClusterer | None = None, **settings
     defaults: dict[str, Any] = {"model": "debug", "listen": "127.0.0.1:0", "max_message_bytes": MAX_MESSAGE}
     configured = Settings(data=data, **(defaults | settings))
     async with (
-        running(configured, lambda cache: fake) as listening,
+        bootstrap.running(configured, lambda cache: fake) as listening,
         grpc.aio.insecure_channel(listening.address) as channel,
     ):
         yield Served(
@@ -86,9 +88,17 @@ async def serving(data: Path, clusterer: FakeClusterer | None = None, **settings
         )
 
 
-@pytest.fixture
-async def served(tmp_path: Path) -> AsyncIterator[Served]:
-    """A server with an empty collection ``photos``."""
+@pytest.fixture(params=["edge", "qdrant-memory"])
+async def served(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Served]:
+    """A server with an empty collection ``photos``, on either store."""
+    if request.param == "qdrant-memory":
+
+        async def in_memory(settings: Settings) -> QdrantStore:
+            return QdrantStore(AsyncQdrantClient(":memory:"), "in memory")
+
+        monkeypatch.setattr(bootstrap, "_store", in_memory)
     async with serving(tmp_path) as server:
         await server.collections.CreateCollection(CreateCollectionRequest(collection_id="photos"))
         yield server

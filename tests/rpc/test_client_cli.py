@@ -190,6 +190,24 @@ def test_images(shoal: Shoal, photos: Path) -> None:
     assert (gone.code, gone.stdout, gone.stderr) == (1, "", "error: there is no image of that id\n")
 
 
+def test_collections(server: FakeServer, shoal: Shoal, photos: Path) -> None:
+    shoal("ingest", photos, "--collection", "new")
+    assert shoal("collections", "--json").records == [
+        {"name": "default", "images": 0, "unclustered": 0, "clusters": 0, "model": "debug"},
+        {"name": "new", "images": 2, "unclustered": 0, "clusters": 0, "model": "debug"},
+    ]
+    rows = [line.split() for line in shoal("collections").stdout.splitlines()]
+    assert rows == [["name", "images", "clusters", "model"], ["default", "0", "0", "debug"], ["new", "2", "0", "debug"]]
+    unconfirmed = shoal("collections", "delete", "new")
+    assert (unconfirmed.code, unconfirmed.stdout, "2 images" in unconfirmed.stderr) == (1, "", True)
+    assert "collections/new" in server.images
+    assert shoal("collections", "delete", "new", "--yes", "--json").records == [{"name": "new", "deleted": True}]
+    assert "collections/new" not in server.images
+    missing = shoal("collections", "delete", "new", "--yes")
+    assert (missing.code, missing.stderr) == (1, "error: there is no collection collections/new\n")
+    assert shoal("collections", "--json", "delete", "new").code == 2
+
+
 def test_no_server(photos: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "shoal_client", "ingest", str(photos), "--server", "127.0.0.1:9"],

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -76,6 +77,13 @@ async def test_many_images_asynchronously(server: FakeServer) -> None:
     assert [result.index for result in results] == list(range(1000))
     assert {result.outcome for result in results} == {Outcome.STORED}
     assert len(server.images["collections/default"]) == 1000
+
+
+@pytest.mark.parametrize("one", ["photo.jpg", b"bytes", bytearray(b"bytes"), Path("photo.jpg")])
+def test_a_single_image_instead_of_a_list_is_refused(server: FakeServer, one: Any) -> None:
+    with Client(server.address) as client, pytest.raises(InvalidArgument, match=r"put it into a list: ingest\(\[image"):
+        list(client.collection("default").ingest(one))
+    assert server.calls == []
 
 
 def test_nothing_to_ingest(server: FakeServer) -> None:

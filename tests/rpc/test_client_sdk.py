@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -152,6 +153,13 @@ def test_search(server: FakeServer, default: Collection, tmp_path: Path) -> None
         default.search(text="cat", limit=0)
     with pytest.raises(UnreadableFile):
         default.search(image=tmp_path / "missing.jpg")
+
+
+@pytest.mark.parametrize("text", [5, b"cat", "a \udcff"])
+def test_a_text_that_is_none_is_refused(default: Collection, text: Any) -> None:
+    for search in (default.search, default.search_clusters):
+        with pytest.raises(InvalidArgument, match="text is "):
+            search(text=text)
 
 
 def test_clusters(server: FakeServer, default: Collection) -> None:

@@ -35,37 +35,50 @@ from shoal.v1.collection_service_pb2 import (
 )
 from shoal.v1.image_service_pb2 import ListImagesRequest, SearchImagesRequest
 from shoal_server.adapters.edge_store import EdgeStore
+from shoal_server.adapters.qdrant_store import QdrantStore
 from shoal_server.application import clustering
 from shoal_server.domain.errors import StoreUnavailable
 from tests.fakes import FakeClusterer, picture
 from tests.rpc.conftest import PARENT, Served, refused, serving
 
 
+def replace_in_stores(
+    monkeypatch: pytest.MonkeyPatch, method: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]
+) -> None:
+    """Wraps a method of whichever store the server has."""
+    for store in (EdgeStore, QdrantStore):
+        monkeypatch.setattr(store, method, wrap(getattr(store, method)))
+
+
 def stumble(monkeypatch: pytest.MonkeyPatch, method: str, times: int, after: int = 0) -> Callable[[], int]:
     """Makes a method of the store fail some times, after it has worked some times; returns how often it was called."""
-    works = getattr(EdgeStore, method)
     calls = 0
 
-    async def stumbling(self: EdgeStore, *arguments: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if after < calls <= after + times:
-            raise StoreUnavailable("edge", "it stumbled")
-        return await works(self, *arguments)
+    def stumbling(works: Callable[..., Any]) -> Callable[..., Any]:
+        async def stumble_or_work(*arguments: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if after < calls <= after + times:
+                raise StoreUnavailable("edge", "it stumbled")
+            return await works(*arguments)
 
-    monkeypatch.setattr(EdgeStore, method, stumbling)
+        return stumble_or_work
+
+    replace_in_stores(monkeypatch, method, stumbling)
     return lambda: calls
 
 
 def slow(monkeypatch: pytest.MonkeyPatch, method: str, seconds: float = 0.1) -> None:
     """Makes a method of the store take its time."""
-    works = getattr(EdgeStore, method)
 
-    async def slowly(self: EdgeStore, *arguments: Any) -> Any:
-        await asyncio.sleep(seconds)
-        return await works(self, *arguments)
+    def slow_down(works: Callable[..., Any]) -> Callable[..., Any]:
+        async def work_slowly(*arguments: Any) -> Any:
+            await asyncio.sleep(seconds)
+            return await works(*arguments)
 
-    monkeypatch.setattr(EdgeStore, method, slowly)
+        return work_slowly
+
+    replace_in_stores(monkeypatch, method, slow_down)
 
 
 async def cluster_names(served: Served) -> set[str]:
@@ -288,11 +301,11 @@ async def test_long_names_are_refused_with_a_reason(served: Served) -> None:
 async def test_images_deleted_under_a_run_that_reads_them(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     await served.three_colors(each=4)
 
-    async def many(self: EdgeStore, *arguments: Any) -> int:
+    async def many(*arguments: Any) -> int:
         return 500
 
     with monkeypatch.context() as patched:
-        patched.setattr(EdgeStore, "count_images", many)
+        replace_in_stores(patched, "count_images", lambda works: many)
         run = await served.recluster()
     assert run.state == RUN_STATE_SUCCEEDED
     assert run.summary.image_count == 12

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 import typer
+from rich.console import Console
 from typer.testing import CliRunner
 
 from shoal_client import Image, ImageMetadata, Location, NotFound
-from shoal_client.cli import app, group
-from shoal_client.cli.output import print_json, print_records
+from shoal_client.cli import app, group, output
+from shoal_client.cli.output import print_json, print_record, print_records, warn
 from shoal_client.cli.records import image_record
 
 IMAGE = Image(
@@ -57,6 +58,39 @@ def test_tables_take_any_text(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.splitlines()[1].split() == ["[red]x[/red]", "-", "0.500", "1,", "2"]
     print_records([], {"a": "h"}, as_json=False)
     assert capsys.readouterr().out == "none\n"
+
+
+ID = "0d5f4a7e-6b1c-5c1e-9d38-2a7f0f0e6b11"
+
+
+def test_rows_of_a_pipe_are_one_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+    uri = "file:///" + "folder/" * 60
+    print_records([{"id": ID, "uri": uri}] * 2, {"uri": "picture", "id": "id"}, as_json=False)
+    heading, *rows = capsys.readouterr().out.splitlines()
+    assert heading.split() == ["picture", "id"]
+    assert [row.split() for row in rows] == [[uri, ID]] * 2
+    print_record({"id": ID, "uri": uri}, as_json=False)
+    assert capsys.readouterr().out == f"id  {ID}\nuri {uri}\n"
+
+
+def test_ids_are_whole_on_a_narrow_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output, "console", lambda: Console(width=30, force_terminal=True, color_system=None))
+    print_records([{"id": ID, "uri": "x" * 80}], {"uri": "picture", "id": "id"}, as_json=False)
+    assert ID in capsys.readouterr().out
+    print_record({"id": ID}, as_json=False)
+    assert ID in capsys.readouterr().out
+
+
+def test_names_do_not_command_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "a\x1b[31mb\nc\u202ed\udcff"
+    print_records([{"id": 1, "uri": name}], {"id": "id", "uri": "picture"}, as_json=False)
+    print_record({"uri": name}, as_json=False)
+    warn(f"failed: {name}", output.error_console())
+    told = capsys.readouterr()
+    assert told.out.count(r"a\x1b[31mb\nc\u202ed\udcff") == 2
+    assert told.err == r"failed: a\x1b[31mb c\u202ed\udcff" + "\n"
 
 
 def greet(name: str, loud: bool = False) -> None:

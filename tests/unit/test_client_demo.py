@@ -13,13 +13,16 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from shoal_client.cli import demo_story, output
 from shoal_client.cli.demo_story import QDRANT_SNIPPET, SNIPPET
 from shoal_client.demo import photographs
 from shoal_client.demo.photographs import SHOTS, make_photographs
 from shoal_client.demo.scenes import SCENES
 from shoal_client.demo.server_process import server_process
 from shoal_client.errors import MissingExtra, ServerEnded
+from shoal_client.results import Cluster, ClusterMatch, NameSource
 
 
 def test_the_photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,6 +83,20 @@ def test_the_snippets_are_python() -> None:
     compile(QDRANT_SNIPPET.format(collection="c", cluster=1), "snippet", "exec")
 
 
+def test_ranked_clusters_are_not_folded_on_a_narrow_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Found:
+        def search_clusters(self, *, text: str, limit: int) -> list[ClusterMatch]:
+            cluster = Cluster(1, "cat, kitten", 12, NameSource.AUTOMATIC, 0.9, ())
+            return [ClusterMatch(cluster, 0.25)] * limit
+
+    monkeypatch.setattr(output, "console", lambda: Console(width=20))
+    monkeypatch.setattr(demo_story, "console", output.console)
+    demo_story._show_search(Found(), "a cat")  # type: ignore[arg-type]
+    assert capsys.readouterr().out == "'a cat': " + ", ".join(["1 cat, kitten (0.250)"] * 3) + "\n"
+
+
 def pretend_server(folder: Path, monkeypatch: pytest.MonkeyPatch, program: str) -> None:
     """Puts a program in the server's place."""
     (folder / "shoal_server").mkdir()
@@ -108,6 +125,23 @@ def test_a_server_is_started_and_stopped(tmp_path: Path, monkeypatch: pytest.Mon
         process = server._process
         assert process.poll() is None
     assert process.returncode == -signal.SIGTERM
+
+
+def test_the_users_server_settings_are_not_the_demos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SHOAL_QDRANT_URL", "shoal_qdrant_api_key", "SHOAL_LISTEN", "SHOAL_CACHE", "SHOAL_MAX_MESSAGE_BYTES"):
+        monkeypatch.setenv(name, "x")
+    pretend_server(
+        tmp_path,
+        monkeypatch,
+        """
+        import os
+        raise SystemExit(" ".join(sorted(name for name in os.environ if name.upper().startswith("SHOAL"))))
+        """,
+    )
+    with server_process(tmp_path / "data", "starter") as server:
+        with pytest.raises(ServerEnded) as caught:
+            server.wait_until_ready()
+        assert caught.value.log_tail == "SHOAL_CACHE SHOAL_MAX_MESSAGE_BYTES"
 
 
 def test_a_server_that_ends_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
