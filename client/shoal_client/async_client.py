@@ -28,7 +28,7 @@ class AsyncClient:
             run have none.
 
     Raises:
-        InvalidArgument: max_message_bytes or timeout is out of its range.
+        InvalidArgument: target is no address, or max_message_bytes or timeout is out of its range.
         RuntimeError: no event loop is running.
     """
 
@@ -57,7 +57,11 @@ class AsyncClient:
         await self._transport.close()
 
     def collection(self, collection_id: str) -> AsyncCollection:
-        """A handle on a collection; asks the server nothing."""
+        """A handle on a collection; asks the server nothing.
+
+        Raises:
+            InvalidArgument: the id does not have its form.
+        """
         return AsyncCollection(self._transport, collection_id)
 
     def collections(self, *, page_size: int = MAX_PAGE) -> AsyncGenerator[CollectionInfo, None]:
@@ -96,7 +100,7 @@ class AsyncClient:
             InvalidArgument: the id does not have its form.
         """
         request = collection_service_pb2.CreateCollectionRequest(
-            collection_id=collection_id,
+            collection_id=names.checked_collection_id(collection_id),
             collection=collection_pb2.Collection(model=collection_pb2.EmbeddingModel(name=model or "")),
         )
         return conversion.collection(await self._transport.call(self._transport.collections.CreateCollection, request))

@@ -25,7 +25,7 @@ from shoal_client.results import (
     IngestResult,
     RunState,
 )
-from shoal_client.sources import ImageInput, ImageSource, open_source, read_source
+from shoal_client.sources import ImageInput, ImageSource, check_several, open_source, read_source
 from shoal_client.transport import Transport
 
 
@@ -58,8 +58,10 @@ class AsyncCollection:
             tags: given to every image: at most 64, of at most 256 characters.
 
         Raises:
+            InvalidArgument: a single image was given instead of a list.
             ShoalError: the stream as a whole failed; what was yielded before is stored.
         """
+        check_several(sources)
         return ingest(self._transport, self._parent, sources, tags)
 
     async def add(self, image: ImageInput, *, uri: str = "", tags: Sequence[str] = ()) -> Image:
@@ -87,7 +89,7 @@ class AsyncCollection:
         Raises:
             NotFound: there is none of that id.
         """
-        request = image_service_pb2.GetImageRequest(name=self._child(names.IMAGES, image_id))
+        request = image_service_pb2.GetImageRequest(name=names.image_name(self.id, image_id))
         return conversion.image(await self._transport.call(self._transport.images.GetImage, request))
 
     def images(
@@ -117,7 +119,7 @@ class AsyncCollection:
         Raises:
             NotFound: there is none of that id.
         """
-        request = image_service_pb2.DeleteImageRequest(name=self._child(names.IMAGES, image_id))
+        request = image_service_pb2.DeleteImageRequest(name=names.image_name(self.id, image_id))
         await self._transport.call(self._transport.images.DeleteImage, request)
 
     async def search(
@@ -191,7 +193,7 @@ class AsyncCollection:
         Raises:
             NotFound: the active run has none of that id.
         """
-        request = cluster_service_pb2.GetClusterRequest(name=self._child(names.CLUSTERS, cluster_id))
+        request = cluster_service_pb2.GetClusterRequest(name=names.cluster_name(self.id, cluster_id))
         return conversion.cluster(await self._transport.call(self._transport.clusters.GetCluster, request))
 
     async def rename(self, cluster_id: int, name: str) -> Cluster:
@@ -200,7 +202,7 @@ class AsyncCollection:
         Raises:
             NotFound: the active run has none of that id.
         """
-        changed = cluster_pb2.Cluster(name=self._child(names.CLUSTERS, cluster_id), display_name=name)
+        changed = cluster_pb2.Cluster(name=names.cluster_name(self.id, cluster_id), display_name=name)
         request = cluster_service_pb2.UpdateClusterRequest(
             cluster=changed, update_mask=FieldMask(paths=["display_name"])
         )
@@ -357,15 +359,12 @@ class AsyncCollection:
         request = cluster_service_pb2.CancelClusteringRunRequest(name=self._run_name(run))
         return conversion.run(await self._transport.call(self._transport.clusters.CancelClusteringRun, request))
 
-    def _child(self, kind: str, identity: str | int) -> str:
-        return names.child_name(self.id, kind, identity)
-
     def _run_name(self, run: ClusteringRun | str) -> str:
-        return self._child(names.RUNS, run if isinstance(run, str) else run.id)
+        return names.child_name(self.id, names.RUNS, run if isinstance(run, str) else run.id)
 
     def _filter(self, clusters: Iterable[int], unclustered: bool) -> image_pb2.ImageFilter:
         return image_pb2.ImageFilter(
-            clusters=[self._child(names.CLUSTERS, each) for each in clusters], unclustered=unclustered
+            clusters=[names.cluster_name(self.id, each) for each in clusters], unclustered=unclustered
         )
 
 

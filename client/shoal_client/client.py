@@ -28,7 +28,7 @@ class Client:
             run have none.
 
     Raises:
-        InvalidArgument: max_message_bytes or timeout is out of its range.
+        InvalidArgument: target is no address, or max_message_bytes or timeout is out of its range.
     """
 
     def __init__(
@@ -67,7 +67,11 @@ class Client:
             self._loop.close()
 
     def collection(self, collection_id: str) -> Collection:
-        """A handle on a collection; asks the server nothing."""
+        """A handle on a collection; asks the server nothing.
+
+        Raises:
+            InvalidArgument: the id does not have its form.
+        """
         return Collection(self._client.collection(collection_id), self._loop)
 
     def collections(self, *, page_size: int = MAX_PAGE) -> Iterator[CollectionInfo]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 from shoal_client.errors import ClientClosed
@@ -35,12 +37,7 @@ class EventLoopThread:
         if self.closed:
             work.close()
             raise ClientClosed
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
-        try:
-            return future.result()
-        except BaseException:
-            future.cancel()
-            raise
+        return _wait(asyncio.run_coroutine_threadsafe(work, self._loop))
 
     def iterate(self, make: Callable[[], AsyncGenerator[Item, None]]) -> Iterator[Item]:
         """Yields what an asynchronous generator yields, and closes it when the caller stops.
@@ -54,12 +51,12 @@ class EventLoopThread:
         """
         steps = _Steps(make)
         try:
-            while (step := self.run(steps.next())) is not None:
+            while (step := _wait(self._start(steps.next))) is not None:
                 yield step[0]
         finally:
             # Not waited for: this also runs when an iterator is thrown away as Python exits, and nobody would answer.
-            if not self.closed:
-                asyncio.run_coroutine_threadsafe(steps.close(), self._loop)
+            with suppress(ClientClosed):
+                self._start(steps.close)
 
     def close(self) -> None:
         """Cancels what is under way and ends the thread. Closing twice does nothing."""
@@ -69,6 +66,54 @@ class EventLoopThread:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+    def _start(self, make: Callable[[], Coroutine[Any, Any, Item]]) -> Future[Item]:
+        """Starts a coroutine that is made in the loop's thread.
+
+        An interrupt of the caller's thread, which may come between any two of its instructions, or the end of the loop
+        then leaves no coroutine behind that was made and never awaited.
+
+        Raises:
+            ClientClosed: the thread was closed before.
+        """
+        future: Future[Item] = Future()
+
+        def begin() -> None:
+            task = self._loop.create_task(make())
+            task.add_done_callback(lambda done: _settle(future, done))
+            future.add_done_callback(lambda _: self._call(task.cancel))
+
+        if not self._call(begin):
+            raise ClientClosed
+        return future
+
+    def _call(self, function: Callable[[], object]) -> bool:
+        """Calls a function in the loop's thread, unless it is closed."""
+        try:
+            self._loop.call_soon_threadsafe(function)
+        except RuntimeError:
+            return False
+        return True
+
+
+def _wait(future: Future[Item]) -> Item:
+    try:
+        return future.result()
+    except BaseException:
+        future.cancel()
+        raise
+
+
+def _settle(future: Future[Item], done: asyncio.Task[Item]) -> None:
+    error = None if done.cancelled() else done.exception()
+    if done.cancelled():
+        future.cancel()
+    if not future.set_running_or_notify_cancel():
+        return
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(done.result())
 
 
 class _Steps(Generic[Item]):

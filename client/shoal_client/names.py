@@ -2,21 +2,77 @@
 
 from __future__ import annotations
 
-from shoal_client.errors import InternalError
+import re
+from uuid import UUID
+
+from shoal_client.errors import InternalError, InvalidArgument
 
 IMAGES = "images"
 CLUSTERS = "clusters"
 RUNS = "clusteringRuns"
 
 
+_COLLECTION_ID = re.compile("[a-z][a-z0-9_-]{0,62}")
+
+
+def checked_collection_id(collection: str) -> str:
+    """The id of a collection as it was given.
+
+    Raises:
+        InvalidArgument: it does not have its form.
+    """
+    if _COLLECTION_ID.fullmatch(collection) is None:
+        raise InvalidArgument(
+            f"{collection!r} is not a collection's name: 1 to 63 of a-z, 0-9, '-' and '_', beginning with a letter",
+            reason="INVALID_NAME",
+        )
+    return collection
+
+
 def collection_name(collection: str) -> str:
-    """The name of a collection."""
-    return f"collections/{collection}"
+    """The name of a collection.
+
+    Raises:
+        InvalidArgument: the id does not have its form.
+    """
+    return f"collections/{checked_collection_id(collection)}"
+
+
+def image_name(collection: str, image: str) -> str:
+    """The name of an image.
+
+    Raises:
+        InvalidArgument: an id does not have its form.
+    """
+    try:
+        UUID(image)
+    except (ValueError, AttributeError) as error:
+        raise InvalidArgument(
+            f"{image!r} is not an image id (a UUID as `shoal images list` prints it)", reason="INVALID_NAME"
+        ) from error
+    return child_name(collection, IMAGES, image)
+
+
+def cluster_name(collection: str, cluster: int) -> str:
+    """The name of a cluster.
+
+    Raises:
+        InvalidArgument: an id does not have its form.
+    """
+    if cluster < 0:
+        raise InvalidArgument(
+            f"{cluster} is not a cluster id (a number as `shoal clusters` prints it)", reason="INVALID_NAME"
+        )
+    return child_name(collection, CLUSTERS, cluster)
 
 
 def child_name(collection: str, kind: str, identity: str | int) -> str:
-    """The name of something in a collection; ``kind`` is IMAGES, CLUSTERS or RUNS."""
-    return f"collections/{collection}/{kind}/{identity}"
+    """The name of something in a collection; ``kind`` is IMAGES, CLUSTERS or RUNS.
+
+    Raises:
+        InvalidArgument: the collection's id does not have its form.
+    """
+    return f"{collection_name(collection)}/{kind}/{identity}"
 
 
 def collection_id(name: str) -> str:

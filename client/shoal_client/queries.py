@@ -24,7 +24,7 @@ async def query_fields(
     """The request's field for the one of the four that is given; reads a file in a thread.
 
     Raises:
-        InvalidArgument: not exactly one is given.
+        InvalidArgument: not exactly one is given, or the text is none.
         UnreadableFile: the file cannot be read.
         FileTooLarge: the file does not fit into a message.
     """
@@ -36,9 +36,19 @@ async def query_fields(
             reason="INVALID_QUERY",
         )
     if text is not None:
-        return {"text": text}
+        return {"text": _checked_text(text)}
     if image is not None:
         return {"image_content": await asyncio.to_thread(read_image, image, max_file_bytes)}
     if like is not None:
-        return {"image_name": names.child_name(collection, names.IMAGES, like)}
+        return {"image_name": names.image_name(collection, like)}
     return {"vector": image_pb2.Vector(values=vector)}
+
+
+def _checked_text(text: object) -> str:
+    if not isinstance(text, str):
+        raise InvalidArgument(f"text is {text!r}; it must be a str", reason="INVALID_QUERY")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidArgument(f"text is no valid text: {text!r}", reason="INVALID_QUERY") from error
+    return text

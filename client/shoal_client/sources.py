@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from shoal_client.errors import FileTooLarge, ShoalError, UnreadableFile
+from shoal_client.errors import FileTooLarge, InvalidArgument, ShoalError, UnreadableFile
 
 #: An image: a path, or a file's bytes.
 ImageInput: TypeAlias = bytes | str | os.PathLike[str]
@@ -34,6 +34,20 @@ class Source:
     tags: tuple[str, ...]
     size: int
     problem: ShoalError | None = None
+
+
+def check_several(sources: Iterable[ImageSource]) -> None:
+    """Refuses a single image where several belong: its characters or bytes would be taken for images.
+
+    Raises:
+        InvalidArgument: it is one.
+    """
+    if isinstance(sources, str | bytes | bytearray | memoryview | os.PathLike):
+        raise InvalidArgument(
+            f"ingest takes a list of images, not a single {type(sources).__name__}; put it into a list: "
+            "ingest([image])",
+            reason="INVALID_FIELD",
+        )
 
 
 def open_source(given: ImageSource, tags: Sequence[str]) -> Source:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -25,6 +26,10 @@ ENVELOPE_BYTES = 128 * 1024
 
 _LOOPBACK = ("127.", "localhost:", "[::1]:", "ipv4:127.", "unix:")
 
+_HOST_AND_PORT = re.compile(r"(\[[^\s/\[\]]+\]|[^\s:/\[\]]+):(?P<port>[0-9]{1,5})")
+#: gRPC's own forms of an address, beside the one that is documented.
+_SCHEMES = ("unix:", "unix-abstract:", "ipv4:", "ipv6:", "dns:")
+
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 
@@ -38,11 +43,12 @@ class Transport:
         timeout: seconds that a call may take, all attempts together; None means for ever. Streams have none.
 
     Raises:
-        InvalidArgument: max_message_bytes or timeout is out of its range.
+        InvalidArgument: the target is no address, or max_message_bytes or timeout is out of its range.
         RuntimeError: no event loop is running.
     """
 
     def __init__(self, target: str, max_message_bytes: int, timeout: float | None) -> None:
+        _check_target(target)
         if max_message_bytes <= ENVELOPE_BYTES:
             raise InvalidArgument(f"max_message_bytes is {max_message_bytes}; it must be above {ENVELOPE_BYTES}")
         if timeout is not None and timeout <= 0:
@@ -118,6 +124,13 @@ class Transport:
         if self._blocking_channel is not None:
             self._blocking_channel.close()
         await self._channel.close()
+
+
+def _check_target(target: str) -> None:
+    """Refuses what gRPC would take for the name of a host that nobody answers at."""
+    match = _HOST_AND_PORT.fullmatch(target)
+    if not target.startswith(_SCHEMES) and (match is None or not 0 < int(match["port"]) < 2**16):
+        raise InvalidArgument(f"{target!r} is not HOST:PORT, for instance {DEFAULT_TARGET}", reason="INVALID_TARGET")
 
 
 def _channel_options(target: str, max_message_bytes: int) -> list[tuple[str, str | int]]:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,8 @@ from shoal_client import (
 )
 from shoal_client.transport import ENVELOPE_BYTES
 from tests.rpc.test_client_fake import FakeServer, cluster, run_updates, serving, status
+
+AN_ID = "0d5f4a7e-6b1c-5c1e-9d38-2a7f0f0e6b11"
 
 
 @pytest.fixture
@@ -143,16 +145,45 @@ def test_search(server: FakeServer, default: Collection, tmp_path: Path) -> None
     file.write_bytes(b"query")
     default.search(image=file, limit=1)
     assert requests(server, "SearchImages")[-1].image_content == b"query"  # type: ignore[attr-defined]
-    default.search(like="abc", limit=1)
-    assert requests(server, "SearchImages")[-1].image_name == "collections/default/images/abc"  # type: ignore[attr-defined]
+    default.search(like=AN_ID, limit=1)
+    assert requests(server, "SearchImages")[-1].image_name == f"collections/default/images/{AN_ID}"  # type: ignore[attr-defined]
     with pytest.raises(InvalidArgument, match="exactly one of"):
         default.search()
     with pytest.raises(InvalidArgument, match="text and like"):
-        default.search(text="cat", like="abc")
+        default.search(text="cat", like=AN_ID)
     with pytest.raises(InvalidArgument, match="limit is 0"):
         default.search(text="cat", limit=0)
     with pytest.raises(UnreadableFile):
         default.search(image=tmp_path / "missing.jpg")
+
+
+@pytest.mark.parametrize(
+    "target", ["", "foo", "http://host:1", "host:", ":1", "host:0", "host:65536", "a b:1", "::1:5"]
+)
+def test_a_target_that_is_no_address_is_refused(target: str) -> None:
+    with pytest.raises(InvalidArgument, match=r"is not HOST:PORT, for instance 127\.0\.0\.1:50051"):
+        Client(target)
+
+
+@pytest.mark.parametrize("target", ["localhost:1", "[::1]:50051", "a-b.example:65535", "unix:/tmp/shoal", "dns:///h:1"])
+def test_addresses(target: str) -> None:
+    Client(target).close()
+
+
+def test_ids_are_checked_before_anything_is_sent(server: FakeServer, default: Collection) -> None:
+    calls: list[Callable[[], object]] = [
+        lambda: default.get("garbage"),
+        lambda: default.delete("garbage"),
+        lambda: default.search(like="garbage"),
+        lambda: default.assign(like="garbage"),
+    ]
+    for call in calls:
+        with pytest.raises(InvalidArgument, match=r"^'garbage' is not an image id"):
+            call()
+    for call in (lambda: default.cluster(-3), lambda: default.search(text="x", clusters=[-3])):
+        with pytest.raises(InvalidArgument, match=r"^-3 is not a cluster id"):
+            call()
+    assert server.calls == []
 
 
 @pytest.mark.parametrize("text", [5, b"cat", "a \udcff"])
@@ -173,7 +204,7 @@ def test_clusters(server: FakeServer, default: Collection) -> None:
     assert (assignment.cluster_id, assignment.name, assignment.outlier) == (1, "c1", False)
     assert assignment.alternatives[0].share == 1
     server.clusters = []
-    outlier = default.assign(like="abc")
+    outlier = default.assign(like=AN_ID)
     assert (outlier.cluster_id, outlier.name, outlier.outlier) == (None, None, True)
 
 
@@ -226,7 +257,7 @@ def test_errors_carry_the_reason(
 ) -> None:
     server.failures["GetImage"] = [status(code, "why", "REASON", key="value")]
     with pytest.raises(error) as caught:
-        default.get("x")
+        default.get(AN_ID)
     assert (caught.value.message, caught.value.reason) == ("why", "REASON")
     assert caught.value.metadata == {"key": "value"}
 
@@ -250,7 +281,7 @@ def test_what_is_safe_is_asked_again(server: FakeServer, default: Collection) ->
 def test_a_timeout(server: FakeServer) -> None:
     server.answering.clear()
     with Client(server.address, timeout=0.3) as client, pytest.raises(DeadlineExceeded, match="did not answer in time"):
-        client.collection("default").get("x")
+        client.collection("default").get(AN_ID)
 
 
 def test_no_server_says_what_to_do() -> None:
@@ -280,7 +311,7 @@ def test_a_closed_client_says_so(server: FakeServer) -> None:
     client.close()
     client.close()
     with pytest.raises(ClientClosed):
-        default.get("x")
+        default.get(AN_ID)
     with pytest.raises(ClientClosed):
         next(images)
 

@@ -307,6 +307,8 @@ async def test_parameters_out_of_range(served: Served) -> None:
     ):
         async with refused(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD", "parameters."):
             await served.clusters.RunClustering(RunClusteringRequest(parent=PARENT, parameters=parameters))
+    async with refused(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD", "request_id"):
+        await served.clusters.RunClustering(RunClusteringRequest(parent=PARENT, request_id="x" * 1000))
 
 
 async def test_unknown_runs_and_clusters(served: Served) -> None:

@@ -10,6 +10,7 @@ import sys
 import textwrap
 import time
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -88,7 +89,7 @@ def test_ranked_clusters_are_not_folded_on_a_narrow_terminal(
 ) -> None:
     class Found:
         def search_clusters(self, *, text: str, limit: int) -> list[ClusterMatch]:
-            cluster = Cluster(1, "cat, kitten", 12, NameSource.AUTOMATIC, 0.9, ())
+            cluster = Cluster(1, "cat, kitten", NameSource.AUTOMATIC, (), 12, 12, (), 0.9, 0.5, datetime.now(UTC))
             return [ClusterMatch(cluster, 0.25)] * limit
 
     monkeypatch.setattr(output, "console", lambda: Console(width=20))

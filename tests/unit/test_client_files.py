@@ -45,6 +45,26 @@ def test_what_does_not_exist_is_named(tmp_path: Path) -> None:
     assert [str(tmp_path / "missing") in problem.message for problem in found.problems] == [True]
 
 
+def test_what_is_left_out_is_told(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg", "b.CR2", "c/d.cr2", "c/e.mp4", "f", ".hidden", ".h/x.cr2")
+    (tmp_path / "c" / "link").symlink_to(tmp_path, target_is_directory=True)
+    found = find_images([tmp_path])
+    assert found.files == [tmp_path / "a.jpg"]
+    assert found.passed_over == {".cr2": 2, ".mp4": 1, "": 1}
+    assert found.linked_folders == [tmp_path / "c" / "link"]
+
+
+def test_a_path_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "a.jpg", "secret.jpg")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    secret, long, loop = tmp_path / "secret.jpg", tmp_path / ("x" * 300), tmp_path / "loop"
+    allowed = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: path != secret and allowed(path, mode))
+    found = find_images([secret, tmp_path / "a.jpg", long, loop])
+    assert found.files == [tmp_path / "a.jpg"]
+    assert [problem.metadata["path"] for problem in found.problems] == [str(secret), str(long), str(loop)]
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_folder_that_may_not_be_read_is_named(tmp_path: Path) -> None:
     touch(tmp_path, "a.jpg", "secret/b.jpg")

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shoal_client import names
-from shoal_client.errors import InternalError
+from shoal_client.errors import InternalError, InvalidArgument
 
 IDS = st.text(st.characters(exclude_characters="/"), min_size=1)
 
 
-@given(IDS, IDS)
+COLLECTIONS = st.from_regex("[a-z][a-z0-9_-]{0,62}", fullmatch=True)
+
+
+@given(COLLECTIONS, IDS)
 def test_what_goes_into_a_name_comes_out(collection: str, identity: str) -> None:
     assert names.collection_id(names.collection_name(collection)) == collection
     for kind in (names.IMAGES, names.CLUSTERS, names.RUNS):
@@ -22,6 +27,17 @@ def test_what_goes_into_a_name_comes_out(collection: str, identity: str) -> None
 @given(st.integers(0, 2**62))
 def test_cluster_ids_are_numbers(number: int) -> None:
     assert names.cluster_id(names.child_name("c", names.CLUSTERS, number)) == number
+
+
+@given(COLLECTIONS, st.uuids())
+def test_image_ids_are_uuids(collection: str, image: UUID) -> None:
+    assert names.child_id(names.image_name(collection, str(image)), names.IMAGES) == str(image)
+
+
+@pytest.mark.parametrize("collection", ["", "Photos", "1a", "a" * 64, "a/b", "ä", "a\n", "\udcff"])
+def test_what_is_no_collections_name_is_refused(collection: str) -> None:
+    with pytest.raises(InvalidArgument, match="1 to 63 of a-z, 0-9, '-' and '_', beginning with a letter"):
+        names.collection_name(collection)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import typer
 from shoal_client.cli.assign import assign
 from shoal_client.cli.cluster import cluster
 from shoal_client.cli.clusters import clusters_app
+from shoal_client.cli.collections import collections_app
 from shoal_client.cli.demo import demo
 from shoal_client.cli.group import ShoalGroup
 from shoal_client.cli.images import images_app
@@ -27,6 +28,7 @@ app.command()(search)
 app.command()(assign)
 app.add_typer(images_app, name="images")
 app.command()(rename)
+app.add_typer(collections_app, name="collections")
 app.command()(demo)
 
 

@@ -68,12 +68,13 @@ def show(run: ClusteringRun, seconds: float, *, as_json: bool) -> None:
         print_json(run_record(run, seconds))
         return
     if run.summary is None:
-        console().print(f"run {run.id} is done")
+        console().print(f"run {run.id} is done", soft_wrap=True)
         return
     counts = run.summary
     console().print(
         f"{counts.clusters} clusters: {counts.kept} kept their id, {counts.born} are new; {counts.dissolved} are gone\n"
         f"{counts.clustered} of {counts.images} images are in a cluster, {counts.noise} in none; "
         f"{counts.payload_writes} cluster ids were written\n"
-        f"run {run.id}, {seconds:.1f} s"
+        f"run {run.id}, {seconds:.1f} s",
+        soft_wrap=True,
     )

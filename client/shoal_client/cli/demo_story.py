@@ -15,7 +15,7 @@ from rich.table import Table
 from shoal_client.cli import cluster as cluster_command
 from shoal_client.cli.assign import sentence
 from shoal_client.cli.ingest import Tally, store
-from shoal_client.cli.output import console
+from shoal_client.cli.output import console, printable
 from shoal_client.collection import Collection
 from shoal_client.results import Assignment, Cluster, ClusteringParameters
 
@@ -75,13 +75,13 @@ def tell(collection: Collection, pictures: Pictures, address: str) -> None:
 
     _heading(f"A picture that was held back, {pictures.held_back.name}, finds its cluster")
     assignment = collection.assign(pictures.held_back)
-    console().print(sentence(assignment), markup=False)
+    console().print(sentence(assignment), markup=False, soft_wrap=True)
 
     _show_snippets(collection.id, address, _cluster_to_show(assignment, clusters))
 
 
 def _heading(text: str) -> None:
-    console().print(f"\n[bold]{escape(text)}[/bold]", soft_wrap=True)
+    console().print(f"\n[bold]{escape(printable(text))}[/bold]", soft_wrap=True)
 
 
 def _show_clusters(collection: Collection, clusters: Sequence[Cluster]) -> None:
@@ -91,7 +91,8 @@ def _show_clusters(collection: Collection, clusters: Sequence[Cluster]) -> None:
     table.add_column("images", justify="right")
     table.add_column("for example")
     for cluster in clusters:
-        table.add_row(str(cluster.id), escape(cluster.name), str(cluster.size), escape(_example(collection, cluster)))
+        name, example = (escape(printable(each)) for each in (cluster.name, _example(collection, cluster)))
+        table.add_row(str(cluster.id), name, str(cluster.size), example)
     console().print(table)
 
 
@@ -105,7 +106,7 @@ def _example(collection: Collection, cluster: Cluster) -> str:
 def _show_search(collection: Collection, prompt: str) -> None:
     matches = collection.search_clusters(text=prompt, limit=3)
     ranked = ", ".join(f"{match.cluster.id} {match.cluster.name} ({match.score:.3f})" for match in matches)
-    console().print(f"{prompt!r}: {ranked}", markup=False)
+    console().print(printable(f"{prompt!r}: {ranked}"), markup=False, soft_wrap=True)
 
 
 def _cluster_to_show(assignment: Assignment, clusters: Sequence[Cluster]) -> int:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from contextlib import suppress
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -43,9 +46,24 @@ class ShoalGroup(typer.core.TyperGroup):
         except UnicodeEncodeError as error:
             complain(f"an argument is no valid text: {error.object!r}")
             raise typer.Exit(FAILURE) from error
+        except BrokenPipeError:
+            raise  # the reader has seen enough: click ends quietly
+        except OSError as error:
+            complain(": ".join(map(str, filter(None, [error.strerror or str(error), error.filename]))))
+            forget_output()
+            raise typer.Exit(FAILURE) from error
         except KeyboardInterrupt as error:
             complain("interrupted")
             raise typer.Exit(INTERRUPTED) from error
+
+
+def forget_output() -> None:
+    """Leads stdout nowhere if it cannot be written: Python would fail once more at its end, with what is left of it."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with suppress(OSError, ValueError):  # a stdout that is no file
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _load(entry: EntryPoint) -> Any:

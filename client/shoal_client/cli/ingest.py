@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from shoal_client.cli.interruption import Interruptible
 from shoal_client.cli.options import DEFAULT_COLLECTION, CollectionOption, JsonOption, ServerOption, opened
 from shoal_client.cli.output import console, error_console, print_json, warn
 from shoal_client.cli.progress import image_progress
 from shoal_client.cli.records import failure_record, ingest_record
 from shoal_client.collection import Collection
 from shoal_client.errors import NotFound, ShoalError
-from shoal_client.files import find_images
+from shoal_client.files import FoundFiles, find_images
 from shoal_client.results import IngestResult, Outcome
 from shoal_client.transport import DEFAULT_TARGET
 
@@ -22,7 +24,9 @@ SOME_FAILED = 3
 
 
 def ingest(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Image files, or folders to walk.")],
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", readable=False, help="Image files, or folders to walk.")
+    ],
     tag: Annotated[list[str] | None, typer.Option("--tag", metavar="TAG", help="A label; may be repeated.")] = None,
     collection: CollectionOption = DEFAULT_COLLECTION,
     server: ServerOption = DEFAULT_TARGET,
@@ -32,6 +36,7 @@ def ingest(
     tally = Tally(as_json=as_json)
     try:
         found = find_images(paths)
+        tally.pass_over(found)
         for problem in found.problems:
             tally.fail(problem.metadata["path"], problem)
         if not found.files:
@@ -51,6 +56,7 @@ class Tally:
         self.stored = 0
         self.duplicates = 0
         self.failed = 0
+        self.found = FoundFiles()
         self.console = error_console()
         self._as_json = as_json
         self._began = time.monotonic()
@@ -73,24 +79,46 @@ class Tally:
         if self._as_json:
             print_json(failure_record(path, error))
 
+    def pass_over(self, found: FoundFiles) -> None:
+        """Keeps what a search for files left out, to be told at the end."""
+        self.found = found
+
     def show(self) -> None:
-        """Prints the sums."""
+        """Prints what was left out, and the sums."""
+        for line in left_out(self.found):
+            warn(line, self.console)
+        skipped = self.found.passed_over.total()
         seconds = time.monotonic() - self._began
         if self._as_json:
-            print_json(ingest_record(self.stored, self.duplicates, self.failed, seconds))
+            print_json(ingest_record(self.stored, self.duplicates, self.failed, skipped, seconds))
         else:
             sums = f"{self.stored} stored, {self.duplicates} duplicates, {self.failed} failed"
             console().print(f"{sums} in {seconds:.1f} s")
 
 
+def left_out(found: FoundFiles) -> Iterator[str]:
+    """Lines about the files and folders that were not taken from the folders given."""
+    if number := found.passed_over.total():
+        kinds = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in found.passed_over.most_common())
+        subject = "1 file was" if number == 1 else f"{number} files were"
+        yield f"{subject} passed over: {kinds}; name a file to send it anyway"
+    for folder in found.linked_folders:
+        yield f"linked folder {folder} is not followed"
+
+
 def store(collection: Collection, files: list[Path], tags: list[str], tally: Tally) -> None:
     """Ingests files with a progress bar.
 
+    An interrupt stops the sending and waits a moment for the answers to what is under way, so that they are counted.
+
     Raises:
         ShoalError: the ingest as a whole failed.
+        KeyboardInterrupt: it was interrupted; what was answered until then is counted.
     """
-    with image_progress(tally.console) as progress:
+    with Interruptible(files) as sending, image_progress(tally.console) as progress:
         bar = progress.add_task("ingesting", total=len(files))
-        for result in collection.ingest(files, tags=tags):
+        for result in collection.ingest(sending, tags=tags):
             tally.count(files[result.index], result)
             progress.advance(bar)
+        if sending.interrupted:
+            raise KeyboardInterrupt

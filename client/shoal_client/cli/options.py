@@ -27,7 +27,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="At most this many; all if left out.")]
 BestOption = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="At most this many.")]
 TextArgument = Annotated[str | None, typer.Argument(metavar="[TEXT]", help="What to look for, in words.")]
-ImageOption = Annotated[Path | None, typer.Option("--image", metavar="FILE", help="Look for what this file shows.")]
+ImageOption = Annotated[
+    Path | None, typer.Option("--image", metavar="FILE", readable=False, help="Look for what this file shows.")
+]
 LikeOption = Annotated[str | None, typer.Option("--like", metavar="ID", help="Look for what this stored image shows.")]
 ClusterFilterOption = Annotated[
     list[int] | None, typer.Option("--cluster", metavar="ID", help="Only images in this cluster; may be repeated.")

@@ -6,7 +6,18 @@ from dataclasses import asdict
 from typing import Any
 
 from shoal_client.errors import ShoalError
-from shoal_client.results import Assignment, Cluster, ClusteringRun, ClusterMatch, Image, ImageMatch
+from shoal_client.results import Assignment, Cluster, ClusteringRun, ClusterMatch, CollectionInfo, Image, ImageMatch
+
+
+def collection_record(collection: CollectionInfo) -> dict[str, Any]:
+    """A collection; its model by name."""
+    return {
+        "name": collection.id,
+        "images": collection.image_count,
+        "unclustered": collection.unclustered_count,
+        "clusters": collection.cluster_count,
+        "model": collection.model.name,
+    }
 
 
 def image_record(image: Image) -> dict[str, Any]:
@@ -69,6 +80,12 @@ def failure_record(path: str, error: ShoalError) -> dict[str, Any]:
     return {"path": path, "error": error.message, "reason": error.reason}
 
 
-def ingest_record(stored: int, duplicates: int, failed: int, seconds: float) -> dict[str, Any]:
-    """What became of an ingest; ``seconds`` is how long it took."""
-    return {"stored": stored, "duplicates": duplicates, "failed": failed, "seconds": round(seconds, 3)}
+def ingest_record(stored: int, duplicates: int, failed: int, skipped: int, seconds: float) -> dict[str, Any]:
+    """What became of an ingest; ``skipped`` files of folders were not sent, ``seconds`` is how long it took."""
+    return {
+        "stored": stored,
+        "duplicates": duplicates,
+        "failed": failed,
+        "skipped": skipped,
+        "seconds": round(seconds, 3),
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -17,6 +18,8 @@ POLL_S = 0.1
 #: Time to finish what it is writing; after that it is killed, which loses nothing that was acknowledged.
 STOP_S = 20.0
 TAIL_LINES = 20
+#: What the demo's server takes over from the user's settings; any other could lead it to data that is not the demo's.
+KEPT_SETTINGS = frozenset({"SHOAL_CACHE", "SHOAL_MAX_MESSAGE_BYTES"})
 
 
 class ServerProcess:
@@ -91,7 +94,12 @@ def server_process(data: Path, model: str) -> Iterator[ServerProcess]:
     with log.open("wb") as output:
         # In a session of its own: a Ctrl-C in the terminal reaches the demo alone, which then stops the server.
         process = subprocess.Popen(  # noqa: S603 - the command is made here
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env=_environment(),
         )
     server = ServerProcess(process, ready_file, log)
     try:
@@ -99,3 +107,12 @@ def server_process(data: Path, model: str) -> Iterator[ServerProcess]:
     finally:
         server.stop()
         ready_file.unlink(missing_ok=True)
+
+
+def _environment() -> dict[str, str]:
+    """This process's environment without the user's settings of a server, however they are capitalized."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.upper().startswith("SHOAL_") or name.upper() in KEPT_SETTINGS
+    }

@@ -17,6 +17,7 @@ from shoal_server.application.reclustering import Reclustering
 from shoal_server.domain.errors import (
     ClusteringFailed,
     CollectionNotFound,
+    InvalidField,
     RunInProgress,
     RunNotCancellable,
     ShoalError,
@@ -24,6 +25,8 @@ from shoal_server.domain.errors import (
 from shoal_server.domain.run import STAGE_START, ClusteringRun, RequestedParameters, RunStage, RunState
 
 _log = logging.getLogger(__name__)
+
+MAX_REQUEST_ID = 64
 
 _STOPPED = "the server stopped while it was under way; run it again"
 #: Seconds that an activation gets to end when the server is stopped. One that does not is finished by the next start.
@@ -87,10 +90,12 @@ class Clustering:
         """Starts a run, or finds the one that this request id started before.
 
         Raises:
-            InvalidField: a parameter is out of its range.
+            InvalidField: a parameter is out of its range, or the request id is too long.
             RunInProgress: another run of the collection is under way.
         """
         requested.check()
+        if len(request_id) > MAX_REQUEST_ID:
+            raise InvalidField("request_id", f"{len(request_id)} characters; a UUID has 36")
         opened = await self._collections.open(collection)
         async with self._starting:
             if request_id:

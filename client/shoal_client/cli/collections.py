@@ -1,0 +1,41 @@
+"""``shoal collections`` and ``shoal collections delete``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from shoal_client.cli.options import JsonOption, ServerOption, connection, refuse_before_subcommand
+from shoal_client.cli.output import print_record, print_records
+from shoal_client.cli.records import collection_record
+from shoal_client.transport import DEFAULT_TARGET
+
+collections_app = typer.Typer()
+
+
+@collections_app.callback(invoke_without_command=True)
+def collections(context: typer.Context, server: ServerOption = DEFAULT_TARGET, as_json: JsonOption = False) -> None:
+    """Lists the collections; or deletes one."""
+    if context.invoked_subcommand is not None:
+        refuse_before_subcommand(context)
+        return
+    columns = {"name": "name", "images": "images", "clusters": "clusters", "model": "model"}
+    with connection(server) as client:
+        print_records(map(collection_record, client.collections()), columns, as_json=as_json)
+
+
+@collections_app.command()
+def delete(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The collection.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    server: ServerOption = DEFAULT_TARGET,
+    as_json: JsonOption = False,
+) -> None:
+    """Removes a collection with its images, clusters and runs; the pictures themselves stay where they are."""
+    with connection(server) as client:
+        count = client.get_collection(name).image_count
+        if not yes:
+            typer.confirm(f"Remove {name} with {count} images? There is no undo", abort=True, err=True)
+        client.delete_collection(name)
+    print_record({"name": name, "deleted": True}, as_json=as_json)
