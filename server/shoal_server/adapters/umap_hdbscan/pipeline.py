@@ -13,6 +13,7 @@ from shoal_server.adapters.umap_hdbscan.layout import map_points
 from shoal_server.adapters.umap_hdbscan.neighbors import nearest_others
 from shoal_server.adapters.umap_hdbscan.principal_axes import principal_axes
 from shoal_server.adapters.umap_hdbscan.reduce import embed_graph, neighbor_graph
+from shoal_server.adapters.umap_hdbscan.split import split_loose_groups
 from shoal_server.application.ports import ClusteringResult
 from shoal_server.domain.cluster import NOISE
 from shoal_server.domain.run import MIN_IMAGES, ClusteringParameters, RunStage
@@ -63,6 +64,7 @@ def cluster_vectors(
         )
         on_stage(RunStage.GROUPING, 0.0)
         labels, strengths = dense_groups(reduced, parameters.min_cluster_size, parameters.min_samples)
+        labels = split_loose_groups(labels, graph, parameters.min_cluster_size)
         on_stage(RunStage.MAPPING, 0.0)
         coordinates = map_points(kinds, graph, reduced, seed, lambda f: on_stage(RunStage.MAPPING, f))
     piles = np.flatnonzero((labels == NOISE) & (np.bincount(kind_of) >= parameters.min_cluster_size))
