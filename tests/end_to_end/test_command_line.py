@@ -108,7 +108,7 @@ def test_failures_are_told_in_a_line(tmp_path: Path, photos: Path, servers: list
         (("assign", str(photos / "red" / "red 01.png")), "no clusters yet"),
         (("search", "  "), "empty"),
         (("rename", "12", "x"), "no cluster 12"),
-        (("clusters", "--collection", "No Such Name"), "form"),
+        (("clusters", "--collection", "No Such Name"), "1 to 63"),
         (("ingest", str(photos / "missing")), "missing"),
     ):
         done = server.shoal_process(*arguments)
