@@ -28,10 +28,14 @@ Vectors = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Embedded:
-    """Files and their vectors, float32 (n, dimension), and how long the loop took."""
+    """Files and their vectors, float32 (dimension,), and how long the loop took."""
 
     vectors: dict[Path, Vectors]
     seconds: float
+
+    def stacked(self, files: Sequence[Path]) -> Vectors:
+        """The vectors of some files, float32 (n, dimension)."""
+        return np.stack([self.vectors[file] for file in files])
 
 
 def engine_of(model: str) -> EmbeddingEngine:
@@ -63,11 +67,11 @@ class StockClustering:
             self._hdbscan: Any = hdbscan.HDBSCAN(min_cluster_size=15, prediction_data=True).fit(self._umap.embedding_)
         self.labels: Labels = self._hdbscan.labels_.astype(np.int64)
 
-    def predict(self, vectors: Vectors) -> Labels:
-        """Labels of vectors that were not there when it was fitted; -1 for none."""
+    def predict(self, vectors: Vectors) -> tuple[Labels, NDArray[np.float64]]:
+        """Of vectors that were not there when it was fitted: labels, -1 for none, and strengths, 0 to 1."""
         import hdbscan
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            labels, _ = hdbscan.approximate_predict(self._hdbscan, self._umap.transform(vectors))
-        return np.asarray(labels, dtype=np.int64)
+            labels, strengths = hdbscan.approximate_predict(self._hdbscan, self._umap.transform(vectors))
+        return np.asarray(labels, dtype=np.int64), np.asarray(strengths, dtype=np.float64)

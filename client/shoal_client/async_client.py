@@ -24,8 +24,8 @@ class AsyncClient:
     Args:
         target: the server's address, ``HOST:PORT``.
         max_message_bytes: the largest message sent or received, above 128 KiB; the server has a limit of its own.
-        timeout: seconds that a call may take, its repetitions included; None means no limit. Ingesting and watching a
-            run have none.
+        timeout: seconds that a call may take, its repetitions included; None means no limit. Ingesting, watching or
+            activating a run, exporting and correcting have none.
 
     Raises:
         InvalidArgument: target is no address, or max_message_bytes or timeout is out of its range.

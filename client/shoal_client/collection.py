@@ -13,9 +13,19 @@ from shoal_client.results import (
     ClusteringParameters,
     ClusteringRun,
     ClusterMatch,
+    Correction,
+    CorrectionResult,
+    ExportedImage,
     Image,
     ImageMatch,
     IngestResult,
+    Moment,
+    NoiseReassignment,
+    Place,
+    RunComparison,
+    Schedule,
+    ScheduleStatus,
+    Theme,
 )
 from shoal_client.sources import ImageInput, ImageSource
 
@@ -51,11 +61,25 @@ class Collection:
         return self._loop.run(self._collection.get(image_id))
 
     def images(
-        self, *, clusters: Iterable[int] = (), unclustered: bool = False, page_size: int = MAX_PAGE
+        self,
+        *,
+        clusters: Iterable[int] = (),
+        unclustered: bool = False,
+        themes: Iterable[int] = (),
+        places: Iterable[int] = (),
+        moments: Iterable[int] = (),
+        page_size: int = MAX_PAGE,
     ) -> Iterator[Image]:
         """See :meth:`AsyncCollection.images`."""
         return self._loop.iterate(
-            lambda: self._collection.images(clusters=clusters, unclustered=unclustered, page_size=page_size)
+            lambda: self._collection.images(
+                clusters=clusters,
+                unclustered=unclustered,
+                themes=themes,
+                places=places,
+                moments=moments,
+                page_size=page_size,
+            )
         )
 
     def delete(self, image_id: str) -> None:
@@ -71,6 +95,9 @@ class Collection:
         vector: Iterable[float] | None = None,
         clusters: Iterable[int] = (),
         unclustered: bool = False,
+        themes: Iterable[int] = (),
+        places: Iterable[int] = (),
+        moments: Iterable[int] = (),
         score_threshold: float | None = None,
         limit: int = 10,
     ) -> list[ImageMatch]:
@@ -83,22 +110,21 @@ class Collection:
                 vector=vector,
                 clusters=clusters,
                 unclustered=unclustered,
+                themes=themes,
+                places=places,
+                moments=moments,
                 score_threshold=score_threshold,
                 limit=limit,
             )
         )
 
-    def clusters(self, *, page_size: int = MAX_PAGE) -> Iterator[Cluster]:
+    def clusters(self, *, themes: Iterable[int] = (), page_size: int = MAX_PAGE) -> Iterator[Cluster]:
         """See :meth:`AsyncCollection.clusters`."""
-        return self._loop.iterate(lambda: self._collection.clusters(page_size=page_size))
+        return self._loop.iterate(lambda: self._collection.clusters(themes=themes, page_size=page_size))
 
     def cluster(self, cluster_id: int) -> Cluster:
         """See :meth:`AsyncCollection.cluster`."""
         return self._loop.run(self._collection.cluster(cluster_id))
-
-    def rename(self, cluster_id: int, name: str) -> Cluster:
-        """See :meth:`AsyncCollection.rename`."""
-        return self._loop.run(self._collection.rename(cluster_id, name))
 
     def search_clusters(
         self,
@@ -134,10 +160,11 @@ class Collection:
         self,
         parameters: ClusteringParameters | None = None,
         *,
+        join: bool = False,
         on_progress: Callable[[ClusteringRun], None] | None = None,
     ) -> ClusteringRun:
         """See :meth:`AsyncCollection.recluster`; ``on_progress`` is called in another thread."""
-        return self._loop.run(self._collection.recluster(parameters, on_progress=on_progress))
+        return self._loop.run(self._collection.recluster(parameters, join=join, on_progress=on_progress))
 
     def runs(self, *, page_size: int = MAX_PAGE) -> Iterator[ClusteringRun]:
         """See :meth:`AsyncCollection.runs`."""
@@ -150,3 +177,81 @@ class Collection:
     def cancel_run(self, run: ClusteringRun | str) -> ClusteringRun:
         """See :meth:`AsyncCollection.cancel_run`."""
         return self._loop.run(self._collection.cancel_run(run))
+
+    def activate_run(self, run: ClusteringRun | str) -> ClusteringRun:
+        """See :meth:`AsyncCollection.activate_run`."""
+        return self._loop.run(self._collection.activate_run(run))
+
+    def compare_runs(self, base: ClusteringRun | str, other: ClusteringRun | str) -> RunComparison:
+        """See :meth:`AsyncCollection.compare_runs`."""
+        return self._loop.run(self._collection.compare_runs(base, other))
+
+    def export(self, run: ClusteringRun | str | None = None) -> Iterator[ExportedImage]:
+        """See :meth:`AsyncCollection.export`."""
+        return self._loop.iterate(lambda: self._collection.export(run))
+
+    def themes(self) -> list[Theme]:
+        """See :meth:`AsyncCollection.themes`."""
+        return self._loop.run(self._collection.themes())
+
+    def places(self, *, page_size: int = MAX_PAGE) -> Iterator[Place]:
+        """See :meth:`AsyncCollection.places`."""
+        return self._loop.iterate(lambda: self._collection.places(page_size=page_size))
+
+    def moments(self, *, page_size: int = MAX_PAGE) -> Iterator[Moment]:
+        """See :meth:`AsyncCollection.moments`."""
+        return self._loop.iterate(lambda: self._collection.moments(page_size=page_size))
+
+    def rename(self, cluster_id: int, name: str, *, author: str = "") -> Cluster:
+        """See :meth:`AsyncCollection.rename`."""
+        return self._loop.run(self._collection.rename(cluster_id, name, author=author))
+
+    def merge(self, clusters: Iterable[int], *, author: str = "") -> CorrectionResult:
+        """See :meth:`AsyncCollection.merge`."""
+        return self._loop.run(self._collection.merge(clusters, author=author))
+
+    def split(
+        self, cluster_id: int, *, images: Iterable[str] | None = None, parts: int | None = None, author: str = ""
+    ) -> CorrectionResult:
+        """See :meth:`AsyncCollection.split`."""
+        return self._loop.run(self._collection.split(cluster_id, images=images, parts=parts, author=author))
+
+    def pin(self, cluster_id: int, *, author: str = "") -> CorrectionResult:
+        """See :meth:`AsyncCollection.pin`."""
+        return self._loop.run(self._collection.pin(cluster_id, author=author))
+
+    def unpin(self, cluster_id: int, *, author: str = "") -> CorrectionResult:
+        """See :meth:`AsyncCollection.unpin`."""
+        return self._loop.run(self._collection.unpin(cluster_id, author=author))
+
+    def move(self, images: Iterable[str], cluster: int | None, *, author: str = "") -> CorrectionResult:
+        """See :meth:`AsyncCollection.move`."""
+        return self._loop.run(self._collection.move(images, cluster, author=author))
+
+    def dissolve(self, cluster_id: int, *, author: str = "") -> CorrectionResult:
+        """See :meth:`AsyncCollection.dissolve`."""
+        return self._loop.run(self._collection.dissolve(cluster_id, author=author))
+
+    def reassign_noise(
+        self, *, min_similarity: float | None = None, apply: bool = False, author: str = ""
+    ) -> NoiseReassignment:
+        """See :meth:`AsyncCollection.reassign_noise`."""
+        return self._loop.run(
+            self._collection.reassign_noise(min_similarity=min_similarity, apply=apply, author=author)
+        )
+
+    def corrections(self, *, page_size: int = MAX_PAGE) -> Iterator[Correction]:
+        """See :meth:`AsyncCollection.corrections`."""
+        return self._loop.iterate(lambda: self._collection.corrections(page_size=page_size))
+
+    def undo(self, correction: Correction | str, *, author: str = "") -> CorrectionResult:
+        """See :meth:`AsyncCollection.undo`."""
+        return self._loop.run(self._collection.undo(correction, author=author))
+
+    def get_schedule(self) -> ScheduleStatus:
+        """See :meth:`AsyncCollection.get_schedule`."""
+        return self._loop.run(self._collection.get_schedule())
+
+    def set_schedule(self, schedule: Schedule | None) -> ScheduleStatus:
+        """See :meth:`AsyncCollection.set_schedule`."""
+        return self._loop.run(self._collection.set_schedule(schedule))

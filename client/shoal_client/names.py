@@ -10,7 +10,18 @@ from shoal_client.errors import InternalError, InvalidArgument
 IMAGES = "images"
 CLUSTERS = "clusters"
 RUNS = "clusteringRuns"
+CORRECTIONS = "corrections"
+THEMES = "themes"
+PLACES = "places"
+MOMENTS = "moments"
 
+#: What numbers stand for, and the command that prints them.
+_NUMBERED = {
+    CLUSTERS: ("cluster", "shoal clusters"),
+    THEMES: ("theme", "shoal themes"),
+    PLACES: ("place", "shoal places"),
+    MOMENTS: ("moment", "shoal moments"),
+}
 
 _COLLECTION_ID = re.compile("[a-z][a-z0-9_-]{0,62}")
 
@@ -59,15 +70,37 @@ def cluster_name(collection: str, cluster: int) -> str:
     Raises:
         InvalidArgument: an id does not have its form.
     """
-    if cluster < 0:
+    return numbered_name(collection, CLUSTERS, cluster)
+
+
+def numbered_name(collection: str, kind: str, identity: int) -> str:
+    """The name of something whose id is a number; ``kind`` is CLUSTERS, THEMES, PLACES or MOMENTS.
+
+    Raises:
+        InvalidArgument: an id does not have its form.
+    """
+    if identity < 0:
+        what, command = _NUMBERED[kind]
         raise InvalidArgument(
-            f"{cluster} is not a cluster id (a number as `shoal clusters` prints it)", reason="INVALID_NAME"
+            f"{identity} is not a {what} id (a number as `{command}` prints it)", reason="INVALID_NAME"
         )
-    return child_name(collection, CLUSTERS, cluster)
+    return child_name(collection, kind, identity)
+
+
+def text_name(collection: str, kind: str, identity: str) -> str:
+    """The name of a run or a correction; ``kind`` is RUNS or CORRECTIONS.
+
+    Raises:
+        InvalidArgument: an id does not have its form.
+    """
+    if not identity or "/" in identity:
+        what, command = {RUNS: ("run", "shoal runs"), CORRECTIONS: ("correction", "shoal corrections")}[kind]
+        raise InvalidArgument(f"{identity!r} is not a {what} id (as `{command}` prints it)", reason="INVALID_NAME")
+    return child_name(collection, kind, identity)
 
 
 def child_name(collection: str, kind: str, identity: str | int) -> str:
-    """The name of something in a collection; ``kind`` is IMAGES, CLUSTERS or RUNS.
+    """The name of something in a collection; ``kind`` is IMAGES, CLUSTERS, RUNS, ...
 
     Raises:
         InvalidArgument: the collection's id does not have its form.
@@ -105,9 +138,18 @@ def cluster_id(name: str) -> int:
     Raises:
         InternalError: the server's answer is no cluster's name.
     """
-    identity = child_id(name, CLUSTERS)
+    return number(name, CLUSTERS)
+
+
+def number(name: str, kind: str) -> int:
+    """The id in the name of something whose id is a number; ``kind`` is CLUSTERS, THEMES, PLACES or MOMENTS.
+
+    Raises:
+        InternalError: the server's answer is no such name.
+    """
+    identity = child_id(name, kind)
     if not identity.isdecimal():
-        raise _unexpected(name, "collections/{collection}/clusters/{number}")
+        raise _unexpected(name, f"collections/{{collection}}/{kind}/{{number}}")
     return int(identity)
 
 

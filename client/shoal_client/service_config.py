@@ -20,19 +20,34 @@ SAFE_TO_REPEAT: Mapping[str, tuple[str, ...]] = {
         "AssignImage",
         "GetClusteringRun",
         "ListClusteringRuns",
+        "CompareClusteringRuns",
+        "ExportAssignments",
+        "ListPlaces",
+        "ListMoments",
         "StreamClusteringRun",
     ),
+    "shoal.v1.CurationService": ("ListCorrections",),
 }
 
 #: Asking again does the same (the client always sends a request_id with RunClustering).
 IDEMPOTENT: Mapping[str, tuple[str, ...]] = {
-    "shoal.v1.ClusterService": ("UpdateCluster", "RunClustering", "CancelClusteringRun"),
+    "shoal.v1.CollectionService": ("UpdateCollection",),
+    "shoal.v1.ClusterService": ("UpdateCluster", "RunClustering", "CancelClusteringRun", "ActivateClusteringRun"),
 }
 
-#: A second attempt would answer ALREADY_EXISTS or NOT_FOUND for what the first one did, or has a stream to repeat.
+#: A second attempt would be refused or recorded once more after what the first one did, or has a stream to repeat.
 NEVER_REPEATED: Mapping[str, tuple[str, ...]] = {
     "shoal.v1.CollectionService": ("CreateCollection", "DeleteCollection"),
     "shoal.v1.ImageService": ("DeleteImage", "IngestImages"),
+    "shoal.v1.CurationService": (
+        "MergeClusters",
+        "SplitCluster",
+        "PinCluster",
+        "MoveImages",
+        "DissolveCluster",
+        "ReassignNoise",
+        "UndoCorrection",
+    ),
 }
 
 

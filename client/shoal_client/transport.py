@@ -13,6 +13,7 @@ import grpc.aio
 
 from shoal.v1.cluster_service_pb2_grpc import ClusterServiceStub
 from shoal.v1.collection_service_pb2_grpc import CollectionServiceStub
+from shoal.v1.curation_service_pb2_grpc import CurationServiceStub
 from shoal.v1.image_service_pb2_grpc import ImageServiceStub
 from shoal_client.errors import ClientClosed, InvalidArgument, from_rpc_error
 from shoal_client.service_config import service_config
@@ -64,15 +65,23 @@ class Transport:
         self.collections = CollectionServiceStub(self._channel)
         self.images = ImageServiceStub(self._channel)
         self.clusters = ClusterServiceStub(self._channel)
+        self.curation = CurationServiceStub(self._channel)
 
-    async def call(self, method: grpc.aio.UnaryUnaryMultiCallable[Request, Response], request: Request) -> Response:
+    async def call(
+        self, method: grpc.aio.UnaryUnaryMultiCallable[Request, Response], request: Request, *, limited: bool = True
+    ) -> Response:
         """Asks once (gRPC repeats what may be repeated).
+
+        Args:
+            method: the stub's.
+            request: what to ask.
+            limited: give up after the timeout. Not for what writes many images: it would go on without a witness.
 
         Raises:
             ShoalError: what the server or gRPC answered instead.
         """
         with self.translating():
-            return await method(request, timeout=self._timeout)
+            return await method(request, timeout=self._timeout if limited else None)
 
     async def stream(
         self, method: grpc.aio.UnaryStreamMultiCallable[Request, Response], request: Request

@@ -14,27 +14,42 @@ from pathlib import Path
 from typing import Protocol
 
 from shoal_server.adapters.batching import BatchingEmbedder
+from shoal_server.adapters.centroid_tree import WardTree
 from shoal_server.adapters.edge_store import EdgeStore
 from shoal_server.adapters.pillow_decoder import PillowDecoder
+from shoal_server.adapters.place_finder import DensePlaces
 from shoal_server.adapters.run_files import ParquetRunFiles
+from shoal_server.adapters.ticker import ApschedulerTicker
 from shoal_server.adapters.umap_hdbscan import WorkerClusterer
+from shoal_server.adapters.vector_cache import NumpyVectorCache
 from shoal_server.application.activation import Activation
 from shoal_server.application.assign import Assign
 from shoal_server.application.clustering import Clustering
+from shoal_server.application.correcting import Correcting
+from shoal_server.application.corrections import Corrections
 from shoal_server.application.curation import Curation
+from shoal_server.application.describing import Describing
+from shoal_server.application.grouping import Grouping
+from shoal_server.application.history import History
 from shoal_server.application.images import Images
 from shoal_server.application.ingest import Ingest
+from shoal_server.application.observations import Observations
 from shoal_server.application.open_collections import OpenCollections
 from shoal_server.application.overview import Overview
 from shoal_server.application.ports import Clusterer, EmbeddingEngine, Store
 from shoal_server.application.queries import QueryVectors
+from shoal_server.application.reassigning import Reassigning
 from shoal_server.application.reclustering import Reclustering
+from shoal_server.application.scheduling import Scheduling
 from shoal_server.application.search import Search
+from shoal_server.application.splitting import Splitting
+from shoal_server.application.undoing import Undoing
 from shoal_server.application.vocabulary import NamingWords
 from shoal_server.domain.errors import FolderNotWritable, InvalidField
 from shoal_server.domain.naming import Vocabulary, parse_vocabulary
 from shoal_server.rpc.cluster_service import ClusterService
 from shoal_server.rpc.collection_service import CollectionService
+from shoal_server.rpc.curation_service import CurationService
 from shoal_server.rpc.image_service import ImageService
 from shoal_server.rpc.server import RpcServer, Services
 from shoal_server.settings import Settings
@@ -96,14 +111,18 @@ async def running(
             clusterer = make_clusterer(settings.cache / "numba")
             stack.push_async_callback(clusterer.aclose)
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
-            words = NamingWords(vocabulary, embedder)
-            services, clustering = _services(settings, store, files, decoder, embedder, clusterer, words, tasks)
-            await clustering.recover()
-            stack.push_async_callback(clustering.stop)
-            server = RpcServer(services, settings.max_message_bytes)
+            words = NamingWords(vocabulary, embedder, NumpyVectorCache(settings.cache / "words"))
+            built = _build(settings, store, files, decoder, embedder, clusterer, words, tasks)
+            await built.clustering.recover()
+            stack.push_async_callback(built.clustering.stop)
+            # Stopped before the runs are, so that it starts no new one.
+            ticker = ApschedulerTicker()
+            stack.push_async_callback(ticker.stop)
+            server = RpcServer(built.services, settings.max_message_bytes)
             port = await server.start(settings.listen)
             stack.push_async_callback(server.stop, settings.shutdown_grace_s)
             await clusterer.start()
+            await ticker.start(built.scheduling.tick)
             yield Listening(f"{settings.listen.rpartition(':')[0]}:{port}", str(engine.model))
     except BaseExceptionGroup as group:
         # The task group wraps what went wrong while it was open; alone, it needs no wrapping.
@@ -112,7 +131,16 @@ async def running(
         raise
 
 
-def _services(
+@dataclass(frozen=True, slots=True)
+class _Built:
+    """What was put together."""
+
+    services: Services
+    clustering: Clustering
+    scheduling: Scheduling
+
+
+def _build(
     settings: Settings,
     store: Store,
     files: ParquetRunFiles,
@@ -121,21 +149,41 @@ def _services(
     clusterer: Clusterer,
     words: NamingWords,
     tasks: asyncio.TaskGroup,
-) -> tuple[Services, Clustering]:
+) -> _Built:
     collections = OpenCollections(store, files, embedder.model)
     queries = QueryVectors(store, decoder, embedder)
     search = Search(collections, store, queries)
-    reclustering = Reclustering(store, clusterer, files, words)
-    clustering = Clustering(collections, store, reclustering, Activation(collections, store, files), tasks)
-    ingest = Ingest(collections, store, decoder, embedder, settings.max_in_flight)
+    describing = Describing(words)
+    reclustering = Reclustering(store, clusterer, files, describing, Grouping(WardTree(), DensePlaces(), words))
+    activation = Activation(collections, store, files)
+    history = History(collections, store, files, activation, settings.keep_runs)
+    observations = Observations(store)
+    clustering = Clustering(collections, store, reclustering, activation, history, tasks, observations.ran)
+    scheduling = Scheduling(collections, store, clustering, observations, settings.default_schedule)
+    correcting = Correcting(collections, store, files, activation, history, describing)
+    corrections = Corrections(collections, store, correcting, Splitting(store, clusterer, files))
+    ingest = Ingest(collections, store, decoder, embedder, settings.max_in_flight, observations.changed)
+    curation = Curation(collections, store)
     services = Services(
-        collections=CollectionService(Overview(collections, store, clustering)),
-        images=ImageService(ingest, Images(collections, store), search, settings.stream_window),
+        collections=CollectionService(Overview(collections, store, clustering), scheduling),
+        images=ImageService(ingest, Images(collections, store, observations.changed), search, settings.stream_window),
         clusters=ClusterService(
-            collections, Curation(collections, store), search, Assign(collections, store, queries), clustering
+            collections,
+            curation,
+            search,
+            Assign(collections, store, queries),
+            clustering,
+            history,
+            corrections,
+        ),
+        curation=CurationService(
+            corrections,
+            Undoing(collections, store, files, correcting),
+            Reassigning(collections, store, correcting),
+            curation,
         ),
     )
-    return services, clustering
+    return _Built(services, clustering, scheduling)
 
 
 def _make_writable(folder: Path) -> None:

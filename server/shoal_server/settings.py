@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import ipaddress
 import os
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shoal_server.domain.errors import InvalidField
+from shoal_server.domain.schedule import MAX_GROWTH, MAX_INTERVAL, MIN_INTERVAL, Schedule, parse_quiet_hours
 
 MEBIBYTE = 1024 * 1024
 
@@ -74,6 +79,33 @@ class Settings(BaseSettings):
     shutdown_grace_s: Annotated[
         float, Field(ge=0, description="Seconds that calls in flight get to end when the server is stopped.")
     ] = 10.0
+    recluster_automatically: Annotated[
+        bool,
+        Field(description="Cluster by itself, as the next four say, each collection that has no schedule of its own."),
+    ] = True
+    recluster_interval_h: Annotated[
+        float | None,
+        Field(description="Hours after a run until the next one, if images came or went since; `none`: no such run."),
+    ] = 24.0
+    recluster_growth: Annotated[
+        float | None,
+        Field(
+            description="Share by which the number of images changes until the next run, 0.2 being 20 %; `none`: no "
+            "such run."
+        ),
+    ] = 0.2
+    recluster_quiet_hours: Annotated[
+        str | None, Field(description="No run begins by itself at these times of day, for instance `08:00-18:00`.")
+    ] = None
+    recluster_timezone: Annotated[
+        str, Field(description="Timezone of the quiet hours, for instance `Europe/Berlin`.")
+    ] = "UTC"
+    keep_runs: Annotated[
+        int,
+        Field(
+            ge=1, description="Runs of each collection that are kept with all their files; the active one always is."
+        ),
+    ] = 20
     log_level: Annotated[str, Field(description="`DEBUG`, `INFO`, `WARNING` or `ERROR`.")] = "INFO"
 
     @field_validator("listen")
@@ -82,6 +114,40 @@ class Settings(BaseSettings):
         host, _, port = value.rpartition(":")
         if not host or not port.isdigit() or int(port) > 65535:
             raise ValueError(f"{value!r} is not HOST:PORT, for instance 127.0.0.1:50051")
+        return value
+
+    @field_validator("recluster_interval_h", "recluster_growth", "recluster_quiet_hours", mode="before")
+    @classmethod
+    def _none_is_a_word(cls, value: object) -> object:
+        # An environment variable has no other way to say that there is none.
+        return None if isinstance(value, str) and value.strip().lower() in ("", "none") else value
+
+    @field_validator("recluster_interval_h")
+    @classmethod
+    def _is_an_interval(cls, value: float | None) -> float | None:
+        low, high = MIN_INTERVAL / timedelta(hours=1), MAX_INTERVAL / timedelta(hours=1)
+        if value is not None and not low <= value <= high:
+            raise ValueError(f"{value:g} hours are not in 1 minute to {MAX_INTERVAL.days} days; or write none")
+        return value
+
+    @field_validator("recluster_growth")
+    @classmethod
+    def _is_a_share(cls, value: float | None) -> float | None:
+        if value is not None and not 0 < value <= MAX_GROWTH:
+            raise ValueError(f"{value:g} is not above 0 and at most {MAX_GROWTH:g}, for instance 0.2; or write none")
+        return value
+
+    @field_validator("recluster_quiet_hours")
+    @classmethod
+    def _are_hours(cls, value: str | None) -> str | None:
+        if value is not None:
+            _told_as_value_error(lambda: parse_quiet_hours(value))
+        return value
+
+    @field_validator("recluster_timezone")
+    @classmethod
+    def _is_a_timezone(cls, value: str) -> str:
+        _told_as_value_error(Schedule(timezone=value).check)
         return value
 
     @field_validator("log_level")
@@ -100,6 +166,28 @@ class Settings(BaseSettings):
                 "127.0.0.1, or set SHOAL_INSECURE=true if the network is closed to others"
             )
         return self
+
+    @property
+    def default_schedule(self) -> Schedule:
+        """The schedule of collections that have none of their own."""
+        hours = None if self.recluster_quiet_hours is None else parse_quiet_hours(self.recluster_quiet_hours)
+        quiet_from, quiet_to = hours or (None, None)
+        return Schedule(
+            enabled=self.recluster_automatically,
+            interval=None if self.recluster_interval_h is None else timedelta(hours=self.recluster_interval_h),
+            growth=self.recluster_growth,
+            quiet_from=quiet_from,
+            quiet_to=quiet_to,
+            timezone=self.recluster_timezone,
+        )
+
+
+def _told_as_value_error(check: Callable[[], object]) -> None:
+    """The settings' own name stands before the message; the field's of a request would only confuse."""
+    try:
+        check()
+    except InvalidField as error:
+        raise ValueError(error.message.removeprefix(f"{error.metadata['field']}: ")) from error
 
 
 def _is_loopback(host: str) -> bool:

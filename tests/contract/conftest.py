@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import UTC, datetime
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -16,9 +17,12 @@ from qdrant_client import AsyncQdrantClient
 from shoal_server.adapters.edge_store import EdgeStore
 from shoal_server.adapters.qdrant_store import QdrantStore
 from shoal_server.application.ports import Store
-from shoal_server.domain.cluster import Cluster, NameCandidate, NameSource
+from shoal_server.domain.cluster import Cluster, Hold, NameCandidate, NameSource
 from shoal_server.domain.collection import Collection, EmbeddingModel
+from shoal_server.domain.correction import Correction, CorrectionKind, Former
+from shoal_server.domain.groupings import Groupings, Moment, Place, Theme
 from shoal_server.domain.image import Image, Location, Metadata, Vector, digest_of, image_id
+from shoal_server.domain.run import ClusteringRun, RunStage, RunState
 
 DIMENSION = 8
 BACKENDS = ["edge", "qdrant-memory", *(["qdrant-server"] if "QDRANT_URL" in os.environ else [])]
@@ -77,6 +81,48 @@ def a_cluster(cluster_id: int, name: str = "cats") -> Cluster:
         threshold=0.625,
         exemplars=(an_image(1).id, an_image(2).id),
         created_at=datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC),
+        borderline=(an_image(3).id,),
+        separation=0.25,
+        holds=frozenset({Hold.PINNED, Hold.SPLIT}),
+        theme_id=2,
+    )
+
+
+def a_run(name: str, minutes: int = 0) -> ClusteringRun:
+    """A run of this id that has just begun, so many minutes after the first."""
+    return ClusteringRun(
+        id=name,
+        state=RunState.RUNNING,
+        stage=RunStage.READING,
+        progress=0.0,
+        created_at=datetime(2024, 1, 1, tzinfo=UTC) + timedelta(minutes=minutes),
+    )
+
+
+def a_correction(name: str, minutes: int = 0) -> Correction:
+    """A correction of this id, so many minutes after the first."""
+    return Correction(
+        id=name,
+        kind=CorrectionKind.MERGE,
+        author="ann",
+        created_at=datetime(2024, 1, 1, tzinfo=UTC) + timedelta(minutes=minutes),
+        clusters=(3, 4),
+        images=12,
+        detail="été",
+        former=(
+            Former(3, "cats", NameSource.PERSON, frozenset({Hold.PINNED}), datetime(2023, 1, 1, tzinfo=UTC)),
+            Former(4, "dogs", NameSource.AUTOMATIC, frozenset(), datetime(2023, 1, 2, tzinfo=UTC)),
+        ),
+        run="r2",
+    )
+
+
+def some_groupings(name: str = "animals") -> Groupings:
+    """Two themes, the first of this name, a place and a moment."""
+    return Groupings(
+        themes=(Theme(1, name, None, (3, 4)), Theme(2, "pets", 1, (3,))),
+        places=(Place(6, "47.25° N, 122.50° W", 20, Location(47.25, -122.5), 0.75),),
+        moments=(Moment(7, "3 February 2020", 5, datetime(2020, 2, 3, 4, 5, 6), datetime(2020, 2, 3, 5, 6, 7)),),
     )
 
 
@@ -90,6 +136,16 @@ def unit_vectors(n: int, seed: int = 0) -> NDArray[np.float32]:
 def numbered_images(n: int, cluster_of: Callable[[int], int | None] = lambda _: None) -> list[tuple[Image, Vector]]:
     """Images 0 to n-1, each in the cluster that the function says, with their vectors."""
     return [(an_image(i, cluster_of(i)), vector) for i, vector in enumerate(unit_vectors(n))]
+
+
+@asynccontextmanager
+async def opened(folder: Path, threshold_kb: int = 40_000) -> AsyncIterator[EdgeStore]:
+    """The store on a folder, closed at the end."""
+    store = await EdgeStore.open(folder, threshold_kb)
+    try:
+        yield store
+    finally:
+        await store.close()
 
 
 @pytest.fixture(params=BACKENDS)

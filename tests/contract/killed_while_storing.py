@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from shoal_server.adapters.edge_store import EdgeStore
+from shoal_server.domain.payload import CLUSTER_ID, PLACE_ID
 from shoal_server.domain.run import ClusteringRun, RunStage, RunState
-from tests.contract.conftest import a_cluster, a_collection, numbered_images
+from tests.contract.conftest import a_cluster, a_collection, a_correction, numbered_images, some_groupings
 
 
 async def main(folder: Path, indexing_threshold_kb: int) -> None:
@@ -19,14 +20,17 @@ async def main(folder: Path, indexing_threshold_kb: int) -> None:
     await store.create_collection(record)
     images = numbered_images(700)
     await store.upsert_images("photos", images)
-    await store.set_cluster("photos", 3, [image.id for image, _ in images[:50]])
-    await store.set_cluster("photos", 4, [image.id for image, _ in images[50:60]])
-    await store.set_cluster("photos", None, [image.id for image, _ in images[50:55]])
+    await store.set_group("photos", CLUSTER_ID, 3, [image.id for image, _ in images[:50]])
+    await store.set_group("photos", CLUSTER_ID, 4, [image.id for image, _ in images[50:60]])
+    await store.set_group("photos", CLUSTER_ID, None, [image.id for image, _ in images[50:55]])
+    await store.set_group("photos", PLACE_ID, 6, [image.id for image, _ in images[40:60]])
     await store.delete_images("photos", [image.id for image, _ in images[690:]])
     await store.put_clusters("photos", "r1", [a_cluster(3), a_cluster(4)])
     await store.put_run(
         "photos", ClusteringRun("r1", RunState.RUNNING, RunStage.WRITING, 0.5, datetime(2024, 1, 1, tzinfo=UTC))
     )
+    await store.put_groupings("photos", "r1", some_groupings())
+    await store.put_correction("photos", a_correction("c1"))
     await store.update_collection(replace(record, activating_run="r1", next_cluster_id=5))
     if indexing_threshold_kb == 0:
         await store.optimize("photos")

@@ -1,10 +1,9 @@
-"""What only the store on a folder does: locks, formats, crashes, index builds."""
+"""What only the store on a folder does: locks, formats, crashes."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import os
 import shutil
 import sys
@@ -15,20 +14,31 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import qdrant_edge as edge
 
-import shoal_server.adapters.edge_store.indexing as indexing_module
 from shoal_server.adapters.edge_store import EdgeStore
 from shoal_server.domain.errors import (
     CollectionNotFound,
+    CorrectionNotFound,
     FolderInUse,
     RunNotFound,
     ShuttingDown,
     StoreIncompatible,
     StoreUnavailable,
 )
+from shoal_server.domain.groupings import Groupings
 from shoal_server.domain.image import ImageFilter
+from shoal_server.domain.payload import INDEXED, PLACE_ID
 from shoal_server.domain.run import ClusteringRun, RunStage, RunState
-from tests.contract.conftest import a_cluster, a_collection, an_image, numbered_images, unit_vectors
+from tests.contract.conftest import (
+    a_cluster,
+    a_collection,
+    a_correction,
+    an_image,
+    numbered_images,
+    opened,
+    some_groupings,
+)
 
 EVERY = ImageFilter()
 REPOSITORY = Path(__file__).parents[2]
@@ -53,15 +63,6 @@ async def running(program: str, *arguments: str) -> AsyncIterator[asyncio.subpro
     finally:
         process.kill()
         await process.wait()
-
-
-@asynccontextmanager
-async def opened(folder: Path, threshold_kb: int = 40_000) -> AsyncIterator[EdgeStore]:
-    store = await EdgeStore.open(folder, threshold_kb)
-    try:
-        yield store
-    finally:
-        await store.close()
 
 
 async def all_ids(store: EdgeStore) -> set[str]:
@@ -139,6 +140,81 @@ async def test_a_damaged_run_record_is_named(tmp_path: Path) -> None:
             await store.get_run("photos", "../collection")
 
 
+async def test_an_id_that_would_lead_out_of_its_folder_is_refused(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        await store.create_collection(a_collection("photos"))
+        await store.put_run(
+            "photos", ClusteringRun("r1", RunState.RUNNING, RunStage.READING, 0.0, a_collection().created_at)
+        )
+        for name in ("../collection", "../runs/r1", "", "a/b", "."):
+            with pytest.raises(CorrectionNotFound):
+                await store.put_correction("photos", a_correction(name))
+            with pytest.raises(RunNotFound):
+                await store.put_groupings("photos", name, some_groupings())
+            await store.delete_run("photos", name)
+            await store.delete_groupings("photos", name)
+            await store.delete_correction("photos", name)
+            assert await store.get_groupings("photos", name) == Groupings()
+        assert [run.id for run in await store.list_runs("photos")] == ["r1"]
+    async with opened(tmp_path) as store:
+        assert [each.id for each in await store.list_collections()] == ["photos"]
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"themes": [{}], "places": [], "moments": []}', "[]"])
+async def test_damaged_groupings_and_corrections_are_named(tmp_path: Path, content: str) -> None:
+    async with opened(tmp_path) as store:
+        await store.create_collection(a_collection("photos"))
+        await store.put_groupings("photos", "r1", some_groupings())
+        await store.put_correction("photos", a_correction("c1"))
+        place = tmp_path / "collections" / "photos"
+        (place / "groupings" / "r1.json").write_text(content)
+        (place / "corrections" / "c1.json").write_text(content)
+        with pytest.raises(StoreIncompatible, match=r"r1\.json"):
+            await store.get_groupings("photos", "r1")
+        with pytest.raises(StoreIncompatible, match=r"c1\.json"):
+            await store.get_correction("photos", "c1")
+        with pytest.raises(StoreIncompatible, match=r"c1\.json"):
+            await store.list_corrections("photos")
+
+
+async def test_a_collection_of_the_first_version_is_opened(tmp_path: Path) -> None:
+    """It has a record and runs without the later fields, no folders for the rest and no indexes of the later fields."""
+    images = numbered_images(20, lambda i: i % 3 or None)
+    run = ClusteringRun("r1", RunState.SUCCEEDED, RunStage.WRITING, 1.0, a_collection().created_at)
+    async with opened(tmp_path) as store:
+        await store.create_collection(a_collection("photos"))
+        await store.upsert_images("photos", images)
+        await store.put_run("photos", run)
+        for name in ("place_id", "moment_id"):
+            store._room("photos").images.update(edge.UpdateOperation.delete_field_index(name))
+    place = tmp_path / "collections" / "photos"
+    assert not (place / "corrections").exists()
+    for path, later in (
+        (place / "collection.json", ("next_theme_id", "next_place_id", "next_moment_id", "schedule")),
+        (
+            place / "runs" / "r1.json",
+            ("kind", "trigger", "parent", "lineage", "held_because", "trials", "quality", "timings", "activated_at"),
+        ),
+    ):
+        record = json.loads(path.read_text())
+        path.write_text(json.dumps({name: value for name, value in record.items() if name not in later}))
+
+    async with opened(tmp_path) as store:
+        assert await store.get_collection("photos") == a_collection("photos")
+        assert await store.list_runs("photos") == [run]
+        assert await store.list_corrections("photos") == []
+        assert await store.get_groupings("photos", "r1") == Groupings()
+        await store.put_correction("photos", a_correction("c1"))
+        await store.put_groupings("photos", "r1", some_groupings())
+        await store.set_group("photos", PLACE_ID, 5, [image.id for image, _ in images[:7]])
+        assert await store.count_images("photos", ImageFilter(places=(5,))) == 7
+        assert set(store._room("photos").images.info().payload_schema) == set(INDEXED)
+    async with opened(tmp_path) as store:
+        assert await store.list_corrections("photos") == [a_correction("c1")]
+        assert await store.get_groupings("photos", "r1") == some_groupings()
+        assert await store.count_images("photos", ImageFilter(places=(5,))) == 7
+
+
 async def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StoreUnavailable, match="file"):
@@ -178,7 +254,11 @@ async def test_what_was_acknowledged_survives_kill_9(tmp_path: Path, threshold_k
         pass
     images = numbered_images(700)
     clusters = {image.id: 3 for image, _ in images[:50]} | {image.id: 4 for image, _ in images[55:60]}
-    kept = {image.id: replace(image, cluster_id=clusters.get(image.id)) for image, _ in images[:690]}
+    places = {image.id: 6 for image, _ in images[40:60]}
+    kept = {
+        image.id: replace(image, cluster_id=clusters.get(image.id), place_id=places.get(image.id))
+        for image, _ in images[:690]
+    }
     async with opened(tmp_path) as store:
         assert await store.get_images("photos", [image.id for image, _ in images]) == kept
         vectors = await store.get_vectors("photos", list(kept))
@@ -186,6 +266,8 @@ async def test_what_was_acknowledged_survives_kill_9(tmp_path: Path, threshold_k
             np.testing.assert_allclose(vectors[image.id], vector, atol=1e-6)
         assert await store.count_by_cluster("photos") == {3: 50, 4: 5}
         assert await store.get_clusters("photos", "r1") == [a_cluster(3), a_cluster(4)]
+        assert await store.get_groupings("photos", "r1") == some_groupings()
+        assert await store.list_corrections("photos") == [a_correction("c1")]
         record = await store.get_collection("photos")
         assert (record.activating_run, record.next_cluster_id) == ("r1", 5)
         run = await store.get_run("photos", "r1")
@@ -200,6 +282,8 @@ async def test_what_a_crash_left_is_cleared_away(tmp_path: Path) -> None:
             await store.create_collection(a_collection(name))
             await store.upsert_images(name, numbered_images(5))
         await store.put_run("photos", run)
+        await store.put_groupings("photos", "r1", some_groupings())
+        await store.put_correction("photos", a_correction("c1"))
     collections = tmp_path / "collections"
     photos = collections / "photos"
     (collections / "deleted" / "collection.json").unlink()
@@ -209,6 +293,8 @@ async def test_what_a_crash_left_is_cleared_away(tmp_path: Path) -> None:
         tmp_path / ".format.json.a1.tmp",
         photos / ".collection.json.x1.tmp",
         photos / "runs" / ".r1.json.x1.tmp",
+        photos / "groupings" / ".r1.json.x1.tmp",
+        photos / "corrections" / ".c1.json.x1.tmp",
     ]
     for leftover in leftovers:
         leftover.write_text("{")
@@ -220,6 +306,7 @@ async def test_what_a_crash_left_is_cleared_away(tmp_path: Path) -> None:
         assert not any(leftover.exists() for leftover in leftovers)
         assert await store.count_images("photos", EVERY) == 5
         assert await store.list_runs("photos") == [run]
+        assert await store.list_corrections("photos") == [a_correction("c1")]
         for name in ("deleted", "half-made"):
             with pytest.raises(CollectionNotFound):
                 await store.get_collection(name)
@@ -258,151 +345,6 @@ async def test_a_crash_while_an_index_takes_its_place_loses_nothing(tmp_path: Pa
         assert await store.count_images("photos", EVERY) == 5
     assert not (place / "images.old").exists()
     assert not (place / "images.new").exists()
-
-
-# Index builds.
-
-
-async def until_built(caplog: pytest.LogCaptureFixture, times: int = 1) -> None:
-    while sum("built the search index" in record.message for record in caplog.records) < times:
-        assert not [record for record in caplog.records if record.levelno >= logging.ERROR], caplog.text
-        await asyncio.sleep(0.05)
-
-
-async def test_an_index_is_built_while_the_store_is_read_and_written(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO, logger="shoal_server")
-    images = numbered_images(3000, lambda i: i % 7 or None)
-    async with opened(tmp_path, threshold_kb=50) as store:
-        await store.create_collection(a_collection("photos"))
-        await store.upsert_images("photos", images)
-        await store.optimize("photos")
-        await store.optimize("photos")
-        copy = tmp_path / "collections" / "photos" / "images.new"
-        while not copy.exists():
-            await asyncio.sleep(0.001)
-        new = an_image(5000)
-        await store.upsert_images("photos", [(new, images[0][1])])
-        await store.set_cluster("photos", 99, [images[1][0].id])
-        await store.set_cluster("photos", None, [images[2][0].id])
-        await store.delete_images("photos", [images[3][0].id])
-        await until_built(caplog)
-
-        changed = {1: replace(images[1][0], cluster_id=99), 2: replace(images[2][0], cluster_id=None)}
-        expected = {image.id: changed.get(i, image) for i, (image, _) in enumerate(images) if i != 3} | {new.id: new}
-        ids = [image.id for image, _ in images] + [new.id]
-        assert await store.get_images("photos", ids) == expected
-        assert await store.count_images("photos", EVERY) == 3000
-        assert await store.count_by_cluster("photos") == {**dict.fromkeys(range(1, 7), 0), 99: 1} | {
-            cluster: sum(image.cluster_id == cluster for image in expected.values()) for cluster in range(1, 7)
-        }
-        query = unit_vectors(1, seed=8)[0]
-        best = max(images[4:], key=lambda each: float(each[1] @ query))[0]
-        found = await store.query_images("photos", query, EVERY, 3)
-        assert best.id in [each.image.id for each in found]
-        await store.upsert_images("photos", [(an_image(6000), images[0][1])])
-    assert not copy.exists()
-    async with opened(tmp_path) as store:
-        assert await store.count_images("photos", EVERY) == 3001
-        assert await store.get_images("photos", ids) == expected
-
-
-async def test_no_index_is_built_below_the_threshold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[Path] = []
-
-    async def worker(folder: Path, dimension: int, threshold_kb: int) -> None:
-        started.append(folder)
-
-    monkeypatch.setattr(indexing_module, "_run_worker", worker)
-    async with opened(tmp_path) as store:
-        await store.create_collection(a_collection("photos"))
-        await store.upsert_images("photos", numbered_images(100))
-        await store.optimize("photos")
-        await asyncio.sleep(0.2)
-    assert started == []
-
-
-async def test_requests_during_a_build_lead_to_one_more(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO, logger="shoal_server")
-    go_on, started = asyncio.Event(), asyncio.Event()
-    builds: list[Path] = []
-
-    async def worker(folder: Path, dimension: int, threshold_kb: int) -> None:
-        builds.append(folder)
-        started.set()
-        await go_on.wait()
-
-    monkeypatch.setattr(indexing_module, "_run_worker", worker)
-    async with opened(tmp_path, threshold_kb=0) as store:
-        await store.create_collection(a_collection("photos"))
-        await store.upsert_images("photos", numbered_images(10))
-        await store.optimize("photos")
-        await started.wait()
-        for _ in range(5):
-            await store.optimize("photos")
-        go_on.set()
-        await until_built(caplog, times=2)
-        await asyncio.sleep(0.1)
-        assert len(builds) == 2
-        assert await store.count_images("photos", EVERY) == 10
-
-
-async def test_a_failed_build_is_logged_and_the_store_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    async def worker(folder: Path, dimension: int, threshold_kb: int) -> None:
-        raise RuntimeError("no space")
-
-    async with opened(tmp_path, threshold_kb=0) as store:
-        await store.create_collection(a_collection("photos"))
-        await store.upsert_images("photos", numbered_images(10))
-        with monkeypatch.context() as patched:
-            patched.setattr(indexing_module, "_run_worker", worker)
-            await store.optimize("photos")
-            while not caplog.records:
-                await asyncio.sleep(0.01)
-        [record] = caplog.records
-        assert record.levelno == logging.ERROR
-        assert "photos" in record.message
-        assert record.exc_info is not None
-        assert "no space" in str(record.exc_info[1])
-        await store.upsert_images("photos", [(an_image(50), unit_vectors(1)[0])])
-        assert await store.count_images("photos", EVERY) == 11
-        assert not (tmp_path / "collections" / "photos" / "images.new").exists()
-
-
-async def test_the_worker_says_why_it_failed(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="status 1"):
-        await indexing_module._run_worker(tmp_path / "absent", 8, 0)
-
-
-@pytest.mark.parametrize("end", ["close", "delete"])
-async def test_closing_and_deleting_stop_a_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
-    started, stopped = asyncio.Event(), asyncio.Event()
-
-    async def worker(folder: Path, dimension: int, threshold_kb: int) -> None:
-        started.set()
-        try:
-            await asyncio.sleep(600)
-        finally:
-            stopped.set()
-
-    monkeypatch.setattr(indexing_module, "_run_worker", worker)
-    async with opened(tmp_path, threshold_kb=0) as store:
-        await store.create_collection(a_collection("photos"))
-        await store.upsert_images("photos", numbered_images(10))
-        await store.optimize("photos")
-        await started.wait()
-        if end == "delete":
-            await store.delete_collection("photos")
-            assert stopped.is_set()
-            await store.create_collection(a_collection("photos"))
-            assert await store.count_images("photos", EVERY) == 0
-    assert stopped.is_set()
-    assert not (tmp_path / "collections" / "photos" / "images.new").exists()
 
 
 async def test_writers_and_readers_at_the_same_time(tmp_path: Path) -> None:

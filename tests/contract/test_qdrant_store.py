@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from unittest.mock import AsyncMock
@@ -17,6 +18,7 @@ from qdrant_client import AsyncQdrantClient, models
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
+import shoal_server.adapters.qdrant_store.store as store_module
 from shoal_server.adapters.qdrant_store import QdrantStore
 from shoal_server.domain.errors import (
     CollectionNotFound,
@@ -26,7 +28,16 @@ from shoal_server.domain.errors import (
     StoreUnavailable,
 )
 from shoal_server.domain.image import ImageFilter
-from tests.contract.conftest import a_cluster, a_collection, an_image, numbered_images, unit_vectors
+from shoal_server.domain.payload import CLUSTER_ID, INDEXED
+from tests.contract.conftest import (
+    a_cluster,
+    a_collection,
+    a_correction,
+    an_image,
+    numbered_images,
+    some_groupings,
+    unit_vectors,
+)
 
 # The in-memory client says that it has no payload indexes; a server has them.
 pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant:UserWarning")
@@ -63,7 +74,7 @@ async def test_a_qdrant_user_filters_by_cluster(store: QdrantStore, client: Asyn
     assert {UUID(str(point.id)) for point in answer.points} == expected
 
     moved = images[0][0].id
-    await store.set_cluster("photos", 2, [moved])
+    await store.set_group("photos", CLUSTER_ID, 2, [moved])
     points, _ = await client.scroll("photos", scroll_filter=in_two, limit=100)
     assert {UUID(str(point.id)) for point in points} == expected | {moved}
 
@@ -75,7 +86,7 @@ async def test_a_qdrant_user_filters_by_cluster(store: QdrantStore, client: Asyn
 
 
 async def test_a_qdrant_user_sees_the_payload_that_is_promised(store: QdrantStore, client: AsyncQdrantClient) -> None:
-    image = an_image(1, cluster_id=7, tags=("sea", "sun"))
+    image = replace(an_image(1, cluster_id=7, tags=("sea", "sun")), place_id=8, moment_id=9)
     await store.upsert_images("photos", [(image, unit_vectors(1)[0])])
     [point] = await client.retrieve("photos", [str(image.id)], with_vectors=True)
     assert point.payload == {
@@ -98,6 +109,8 @@ async def test_a_qdrant_user_sees_the_payload_that_is_promised(store: QdrantStor
         "byte_size": 1001,
         "ingested_at": "2024-05-06T07:08:09+00:00",
         "cluster_id": 7,
+        "place_id": 8,
+        "moment_id": 9,
     }
     assert type(point.payload["cluster_id"]) is int
     # The vector is the unnamed one.
@@ -175,6 +188,52 @@ async def test_a_deletion_that_broke_off_is_one_and_can_be_completed(
             await other.count_images("photos", EVERY)
     await store.create_collection(a_collection("photos"))
     assert await store.count_images("photos", EVERY) == 0
+
+
+async def test_of_a_deleted_collection_no_record_is_left(store: QdrantStore, client: AsyncQdrantClient) -> None:
+    await store.create_collection(a_collection("others"))
+    for collection in ("photos", "others"):
+        await store.put_groupings(collection, "r1", some_groupings())
+        await store.put_correction(collection, a_correction("c1"))
+    await store.delete_collection("photos")
+    left, _ = await client.scroll("shoal.records", limit=100)
+    assert sorted((point.payload or {})["kind"] for point in left) == ["collection", "correction", "groupings"]
+    assert {(point.payload or {})["collection"] for point in left} == {"others"}
+
+
+async def test_missing_payload_indexes_are_asked_for_when_connecting(
+    store: QdrantStore, client: AsyncQdrantClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.create_collection(a_collection("others"))
+    # As an older version left it; the in-memory client has no payload indexes and says so.
+    keyword = models.PayloadIndexInfo(data_type=models.PayloadSchemaType.KEYWORD, points=0)
+    old = await client.get_collection("photos")
+    old.payload_schema = dict.fromkeys(set(INDEXED) - {"place_id", "moment_id"}, keyword)
+    new = old.model_copy(update={"payload_schema": dict.fromkeys(INDEXED, keyword)})
+    known = {"photos": old, "others": new}
+
+    async def get_collection(name: str) -> models.CollectionInfo:
+        return known[name]
+
+    made = AsyncMock()
+    monkeypatch.setattr(client, "get_collection", get_collection)
+    monkeypatch.setattr(client, "create_payload_index", made)
+    monkeypatch.setattr(client, "info", AsyncMock(return_value=models.VersionInfo(title="qdrant", version="1.15.0")))
+    monkeypatch.setattr(store_module, "AsyncQdrantClient", lambda **_: client)
+    await QdrantStore.connect("http://127.0.0.1:1")
+    integer = models.PayloadSchemaType.INTEGER
+    expected = {("photos", "place_id", integer), ("photos", "moment_id", integer)}
+    assert {call.args for call in made.call_args_list if call.args[0] != "shoal.records"} == expected
+
+
+async def test_a_collection_that_lost_its_points_does_not_keep_others_from_connecting(
+    store: QdrantStore, client: AsyncQdrantClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "get_collection", AsyncMock(side_effect=grpc_error(StatusCode.NOT_FOUND)))
+    monkeypatch.setattr(client, "info", AsyncMock(return_value=models.VersionInfo(title="qdrant", version="1.15.0")))
+    monkeypatch.setattr(store_module, "AsyncQdrantClient", lambda **_: client)
+    again = await QdrantStore.connect("http://127.0.0.1:1")
+    assert [each.id for each in await again.list_collections()] == ["photos"]
 
 
 async def test_a_damaged_record_is_named(store: QdrantStore, client: AsyncQdrantClient) -> None:

@@ -4,39 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import numpy as np
 import pytest
 
 from shoal_server.application.ports import Store
-from shoal_server.domain.errors import CollectionExists, CollectionNotFound, InvalidName, RunNotFound, WrongDimension
-from shoal_server.domain.image import Image, ImageFilter, Metadata
-from shoal_server.domain.run import (
-    ClusteringParameters,
-    ClusteringRun,
-    RequestedParameters,
-    RunStage,
-    RunState,
-    RunSummary,
+from shoal_server.domain.errors import (
+    CollectionExists,
+    CollectionNotFound,
+    InvalidName,
+    WrongDimension,
 )
-from tests.contract.conftest import DIMENSION, a_cluster, a_collection, an_image, numbered_images, unit_vectors
+from shoal_server.domain.groupings import Groupings
+from shoal_server.domain.image import Image, ImageFilter, Location, Metadata
+from shoal_server.domain.payload import CLUSTER_ID, GROUP_FIELDS
+from shoal_server.domain.schedule import Schedule
+from tests.contract.conftest import (
+    DIMENSION,
+    a_cluster,
+    a_collection,
+    a_correction,
+    a_run,
+    an_image,
+    numbered_images,
+    some_groupings,
+    unit_vectors,
+)
 
 # The in-memory client says that it has no payload indexes; a server has them.
 pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant:UserWarning")
 
 EVERY = ImageFilter()
-
-
-def a_run(name: str, minutes: int = 0) -> ClusteringRun:
-    return ClusteringRun(
-        id=name,
-        state=RunState.RUNNING,
-        stage=RunStage.READING,
-        progress=0.0,
-        created_at=datetime(2024, 1, 1, tzinfo=UTC) + timedelta(minutes=minutes),
-    )
 
 
 async def ids_in(store: Store, collection: str, where: ImageFilter) -> list[UUID]:
@@ -49,7 +50,18 @@ async def ids_in(store: Store, collection: str, where: ImageFilter) -> list[UUID
 
 
 async def test_a_collection_is_read_back_as_it_was_written(store: Store) -> None:
-    record = replace(a_collection(), active_run="r1", activating_run="r2", next_cluster_id=17)
+    record = replace(
+        a_collection(),
+        active_run="r1",
+        activating_run="r2",
+        next_cluster_id=17,
+        next_theme_id=18,
+        next_place_id=19,
+        next_moment_id=20,
+        schedule=Schedule(
+            interval=timedelta(days=1.5), growth=None, quiet_from=time(22, 30), quiet_to=time(6), timezone="Asia/Tokyo"
+        ),
+    )
     await store.create_collection(record)
     assert await store.get_collection(record.id) == record
 
@@ -76,15 +88,20 @@ async def test_collections_are_listed_by_id(store: Store) -> None:
 
 
 async def test_a_collection_is_updated(store: Store, collection: str) -> None:
-    record = replace(await store.get_collection(collection), active_run="r1", next_cluster_id=5)
+    before = await store.get_collection(collection)
+    record = replace(before, active_run="r1", next_cluster_id=5, schedule=Schedule())
     await store.update_collection(record)
     assert await store.get_collection(collection) == record
+    await store.update_collection(before)
+    assert await store.get_collection(collection) == before
 
 
 async def test_a_deleted_collection_is_gone_and_its_name_free(store: Store, collection: str) -> None:
     await store.upsert_images(collection, numbered_images(3, lambda _: 1))
     await store.put_clusters(collection, "r1", [a_cluster(1)])
     await store.put_run(collection, a_run("r1"))
+    await store.put_groupings(collection, "r1", some_groupings())
+    await store.put_correction(collection, a_correction("c1"))
     await store.delete_collection(collection)
     with pytest.raises(CollectionNotFound):
         await store.get_collection(collection)
@@ -97,6 +114,8 @@ async def test_a_deleted_collection_is_gone_and_its_name_free(store: Store, coll
     assert await store.count_by_cluster(collection) == {}
     assert await store.get_clusters(collection, "r1") == []
     assert await store.list_runs(collection) == []
+    assert await store.get_groupings(collection, "r1") == Groupings()
+    assert await store.list_corrections(collection) == []
     await store.upsert_images(collection, numbered_images(1))
     assert await store.count_images(collection, EVERY) == 1
 
@@ -120,7 +139,7 @@ MISSING: dict[str, Callable[[Store, str], Awaitable[object]]] = {
     "query_images": lambda store, name: store.query_images(name, unit_vectors(1)[0], EVERY, 1),
     "query_neighbors": lambda store, name: store.query_neighbors(name, unit_vectors(1), EVERY, 1),
     "scan_vectors": _scan,
-    "set_cluster": lambda store, name: store.set_cluster(name, 1, []),
+    "set_group": lambda store, name: store.set_group(name, CLUSTER_ID, 1, []),
     "optimize": lambda store, name: store.optimize(name),
     "put_clusters": lambda store, name: store.put_clusters(name, "r1", []),
     "get_clusters": lambda store, name: store.get_clusters(name, "r1"),
@@ -129,6 +148,14 @@ MISSING: dict[str, Callable[[Store, str], Awaitable[object]]] = {
     "put_run": lambda store, name: store.put_run(name, a_run("r1")),
     "get_run": lambda store, name: store.get_run(name, "r1"),
     "list_runs": lambda store, name: store.list_runs(name),
+    "delete_run": lambda store, name: store.delete_run(name, "r1"),
+    "put_groupings": lambda store, name: store.put_groupings(name, "r1", Groupings()),
+    "get_groupings": lambda store, name: store.get_groupings(name, "r1"),
+    "delete_groupings": lambda store, name: store.delete_groupings(name, "r1"),
+    "put_correction": lambda store, name: store.put_correction(name, a_correction("c1")),
+    "get_correction": lambda store, name: store.get_correction(name, "c1"),
+    "list_corrections": lambda store, name: store.list_corrections(name),
+    "delete_correction": lambda store, name: store.delete_correction(name, "c1"),
 }
 
 
@@ -150,7 +177,7 @@ def test_the_table_of_methods_is_complete() -> None:
 
 
 async def test_an_image_is_read_back_as_it_was_written(store: Store, collection: str) -> None:
-    full = an_image(1, cluster_id=4, tags=("sea", "été"))
+    full = replace(an_image(1, cluster_id=4, tags=("sea", "été")), place_id=5, moment_id=6)
     bare = Image(
         id=an_image(2).id,
         sha256=an_image(2).sha256,
@@ -253,6 +280,36 @@ async def test_filters(store: Store, collection: str, where: ImageFilter, number
     assert sorted(cluster_ids) == sorted(number % 3 or -1 for number in numbers)
 
 
+@pytest.mark.parametrize(
+    ("where", "numbers"),
+    [
+        (ImageFilter(places=(1,)), [1, 3, 5, 7, 9, 11]),
+        (ImageFilter(places=(1, 99)), [1, 3, 5, 7, 9, 11]),
+        (ImageFilter(places=(99,)), []),
+        (ImageFilter(moments=(1, 3)), [1, 3, 5, 7, 9, 11]),
+        (ImageFilter(moments=(2,)), [2, 6, 10]),
+        (ImageFilter(clusters=(1,), places=(1,)), [1, 7]),
+        (ImageFilter(clusters=(1, 2), places=(1,), moments=(3,)), [7, 11]),
+        (ImageFilter(unclustered=True, moments=(1,)), [9]),
+        (ImageFilter(places=(1,), exclude=(an_image(3).id,)), [1, 5, 7, 9, 11]),
+        (ImageFilter(places=(1,), moments=(2,)), []),
+    ],
+)
+async def test_filters_on_places_and_moments(
+    store: Store, collection: str, where: ImageFilter, numbers: list[int]
+) -> None:
+    images = [
+        (replace(image, place_id=i % 2 or None, moment_id=i % 4 or None), vector)
+        for i, (image, vector) in enumerate(numbered_images(12, lambda i: i % 3 or None))
+    ]
+    await store.upsert_images(collection, images)
+    expected = sorted(an_image(number).id for number in numbers)
+    assert await ids_in(store, collection, where) == expected
+    assert await store.count_images(collection, where) == len(expected)
+    scored = await store.query_images(collection, unit_vectors(1)[0], where, 100)
+    assert sorted(each.image.id for each in scored) == expected
+
+
 async def test_pages_are_in_the_order_of_ids_and_go_on_where_they_stopped(store: Store, collection: str) -> None:
     images = numbered_images(10, lambda i: i % 2)
     await store.upsert_images(collection, images)
@@ -349,44 +406,74 @@ async def test_a_scan_reads_everything_in_the_order_of_ids(store: Store, collect
     assert bare.ids == [image.id for image, _ in images]
 
 
+async def test_a_scan_tells_when_and_where_images_were_taken(store: Store, collection: str) -> None:
+    there = replace(an_image(1), place_id=5, moment_id=6)
+    unknown = replace(an_image(2), metadata=replace(an_image(2).metadata, captured_at=None, location=None))
+    when = replace(an_image(3), metadata=replace(an_image(3).metadata, captured_at="2021-01-01T00:00:00+02:00"))
+    origin = replace(an_image(4), metadata=replace(an_image(4).metadata, location=Location(0.0, 0.0)))
+    images = {image.id: image for image in (there, unknown, when, origin)}
+    await store.upsert_images(collection, list(zip(images.values(), unit_vectors(4), strict=True)))
+    for with_vectors in (True, False):
+        [part] = [part async for part in store.scan_vectors(collection, with_vectors)]
+        found = [images[each] for each in part.ids]
+        assert len(found) == 4
+        assert part.captured_at == [image.metadata.captured_at for image in found]
+        assert part.locations == [image.metadata.location for image in found]
+        assert part.place_ids.tolist() == [5 if image is there else -1 for image in found]
+        assert part.moment_ids.tolist() == [6 if image is there else -1 for image in found]
+        assert part.cluster_ids.tolist() == [-1] * 4
+
+
 async def test_images_are_counted_by_cluster(store: Store, collection: str) -> None:
     assert await store.count_by_cluster(collection) == {}
     await store.upsert_images(collection, numbered_images(1100, lambda i: i or None))
     expected = dict.fromkeys(range(1, 1100), 1)
     # More clusters than the first facet request asks for.
     assert await store.count_by_cluster(collection) == expected
-    await store.set_cluster(collection, 5, [an_image(i).id for i in range(10)])
+    await store.set_group(collection, CLUSTER_ID, 5, [an_image(i).id for i in range(10)])
     expected = {cluster: 1 for cluster in expected if cluster >= 10} | {5: 10}
     assert await store.count_by_cluster(collection) == expected
 
 
-async def test_setting_a_cluster_changes_nothing_else(store: Store, collection: str) -> None:
-    images = [(replace(image, tags=("a", "b")), vector) for image, vector in numbered_images(4, lambda _: 1)]
+@pytest.mark.parametrize("field", GROUP_FIELDS)
+async def test_setting_a_group_changes_nothing_else(store: Store, collection: str, field: str) -> None:
+    images = [
+        (replace(image, tags=("a", "b"), cluster_id=1, place_id=1, moment_id=1), vector)
+        for image, vector in numbered_images(4)
+    ]
     await store.upsert_images(collection, images)
     before = await store.get_vectors(collection, [image.id for image, _ in images])
-    first, second, third, fourth = (image for image, _ in images)
+    first, second, third, _ = (image for image, _ in images)
     unknown = uuid4()
 
-    await store.set_cluster(collection, 9, [first.id, unknown, second.id])
-    await store.set_cluster(collection, None, [third.id, unknown])
-    await store.set_cluster(collection, None, [third.id])
-    await store.set_cluster(collection, 9, [])
-    expected = [replace(first, cluster_id=9), replace(second, cluster_id=9), replace(third, cluster_id=None), fourth]
+    await store.set_group(collection, field, 9, [first.id, unknown, second.id])
+    await store.set_group(collection, field, None, [third.id, unknown])
+    await store.set_group(collection, field, None, [third.id])
+    await store.set_group(collection, field, 9, [])
+    changes: list[dict[str, Any]] = [{field: 9}, {field: 9}, {field: None}, {}]
+    expected = [replace(image, **change) for (image, _), change in zip(images, changes, strict=True)]
     found = await store.get_images(collection, [image.id for image, _ in images] + [unknown])
     assert found == {image.id: image for image in expected}
     after = await store.get_vectors(collection, list(before))
     for identity, vector in before.items():
         np.testing.assert_array_equal(after[identity], vector)
     assert await store.count_images(collection, EVERY) == 4
-    assert await store.count_by_cluster(collection) == {1: 1, 9: 2}
+    [part] = [part async for part in store.scan_vectors(collection, with_vectors=False)]
+    names = {"cluster_id": part.cluster_ids, "place_id": part.place_ids, "moment_id": part.moment_ids}
+    for name, ids in names.items():
+        assert ids.dtype == np.int64
+        assert dict(zip(part.ids, ids.tolist(), strict=True)) == {
+            image.id: -1 if getattr(image, name) is None else getattr(image, name) for image in expected
+        }
+    assert await store.count_by_cluster(collection) == ({1: 1, 9: 2} if field == CLUSTER_ID else {1: 4})
 
 
 async def test_a_cluster_is_set_on_more_images_than_one_batch(store: Store, collection: str) -> None:
     images = numbered_images(2300)
     await store.upsert_images(collection, images)
-    await store.set_cluster(collection, 3, [image.id for image, _ in images])
+    await store.set_group(collection, CLUSTER_ID, 3, [image.id for image, _ in images])
     assert await store.count_by_cluster(collection) == {3: 2300}
-    await store.set_cluster(collection, None, [image.id for image, _ in images[:2200]])
+    await store.set_group(collection, CLUSTER_ID, None, [image.id for image, _ in images[:2200]])
     assert await store.count_by_cluster(collection) == {3: 100}
 
 
@@ -397,98 +484,3 @@ async def test_optimizing_changes_no_answer(store: Store, collection: str) -> No
     await store.optimize(collection)
     await store.optimize(collection)
     assert await store.query_images(collection, query, EVERY, 20) == before
-
-
-# Clusters and runs.
-
-
-async def test_clusters_are_read_back_by_id_with_their_centroids(store: Store, collection: str) -> None:
-    clusters = [a_cluster(each) for each in (30, 4, 100)]
-    await store.put_clusters(collection, "r1", clusters)
-    found = await store.get_clusters(collection, "r1")
-    expected = sorted(clusters, key=lambda cluster: cluster.id)
-    assert found == expected
-    for got, want in zip(found, expected, strict=True):
-        assert got.centroid.dtype == np.float32
-        np.testing.assert_allclose(got.centroid, want.centroid, atol=1e-6)
-    assert await store.get_clusters(collection, "r2") == []
-
-
-async def test_a_set_of_clusters_is_replaced_as_a_whole(store: Store, collection: str) -> None:
-    await store.put_clusters(collection, "r1", [a_cluster(1), a_cluster(2)])
-    await store.put_clusters(collection, "r2", [a_cluster(1, name="dogs")])
-    await store.put_clusters(collection, "r1", [a_cluster(2, name="two"), a_cluster(3)])
-    assert await store.get_clusters(collection, "r1") == [a_cluster(2, name="two"), a_cluster(3)]
-    assert await store.get_clusters(collection, "r2") == [a_cluster(1, name="dogs")]
-    await store.put_clusters(collection, "r1", [])
-    assert await store.get_clusters(collection, "r1") == []
-
-
-async def test_many_clusters(store: Store, collection: str) -> None:
-    clusters = [a_cluster(each) for each in range(1, 1300)]
-    await store.put_clusters(collection, "r1", clusters)
-    assert await store.get_clusters(collection, "r1") == clusters
-
-
-async def test_one_cluster_is_replaced(store: Store, collection: str) -> None:
-    await store.put_clusters(collection, "r1", [a_cluster(1), a_cluster(2)])
-    await store.put_clusters(collection, "r2", [a_cluster(1)])
-    changed = a_cluster(1).renamed("lions")
-    await store.put_cluster(collection, "r1", changed)
-    assert await store.get_clusters(collection, "r1") == [changed, a_cluster(2)]
-    assert await store.get_clusters(collection, "r2") == [a_cluster(1)]
-
-
-async def test_deleting_a_set_leaves_the_others(store: Store, collection: str) -> None:
-    await store.put_clusters(collection, "r1", [a_cluster(1)])
-    await store.put_clusters(collection, "r2", [a_cluster(1)])
-    await store.delete_clusters(collection, "r1")
-    await store.delete_clusters(collection, "r1")
-    assert await store.get_clusters(collection, "r1") == []
-    assert await store.get_clusters(collection, "r2") == [a_cluster(1)]
-
-
-async def test_collections_do_not_share_clusters_and_runs(store: Store, collection: str) -> None:
-    other = a_collection()
-    await store.create_collection(other)
-    await store.put_clusters(collection, "r1", [a_cluster(1)])
-    await store.put_run(collection, a_run("r1"))
-    assert await store.get_clusters(other.id, "r1") == []
-    assert await store.list_runs(other.id) == []
-    await store.delete_collection(other.id)
-    assert await store.get_clusters(collection, "r1") == [a_cluster(1)]
-    assert await store.get_run(collection, "r1") == a_run("r1")
-
-
-async def test_a_run_is_read_back_and_replaced(store: Store, collection: str) -> None:
-    run = a_run("r1")
-    await store.put_run(collection, run)
-    assert await store.get_run(collection, "r1") == run
-    ended = replace(
-        run,
-        state=RunState.FAILED,
-        stage=RunStage.WRITING,
-        progress=0.5,
-        requested=RequestedParameters(n_neighbors=7),
-        request_id="key",
-        ended_at=datetime(2024, 2, 2, tzinfo=UTC),
-        parameters=ClusteringParameters(n_neighbors=7, n_components=5, min_cluster_size=9, min_samples=3, seed=1),
-        summary=RunSummary(1, 2, 3, 4, 5, 6, 7, 8),
-        error="what happened",
-        error_reason="WHY",
-    )
-    await store.put_run(collection, ended)
-    assert await store.get_run(collection, "r1") == ended
-    assert await store.list_runs(collection) == [ended]
-
-
-async def test_runs_are_listed_newest_first(store: Store, collection: str) -> None:
-    for name, minutes in (("b", 1), ("c", 0), ("a", 2), ("d", 1)):
-        await store.put_run(collection, a_run(name, minutes))
-    assert [run.id for run in await store.list_runs(collection)] == ["a", "d", "b", "c"]
-
-
-@pytest.mark.parametrize("name", ["absent", "../collection", ""])
-async def test_a_run_that_does_not_exist(store: Store, collection: str, name: str) -> None:
-    with pytest.raises(RunNotFound):
-        await store.get_run(collection, name)

@@ -1,4 +1,7 @@
-"""A server that kills itself with SIGKILL at the N-th write of cluster ids: ``killed_while_writing.py N serve ...``."""
+"""A server that kills itself with SIGKILL at the N-th write of cluster ids: ``killed_while_writing.py N serve ...``.
+
+Only writes of runs that it puts in force itself count, not those that it completes when it starts.
+"""
 
 from __future__ import annotations
 
@@ -10,21 +13,31 @@ from typing import Any
 from uuid import UUID
 
 from shoal_server.adapters.edge_store import EdgeStore
+from shoal_server.application.activation import Activation
 from shoal_server.cli import main
 
 
 def die_at(remaining: int) -> None:
     """Makes the write after so many more of them the last thing that this process does."""
-    set_cluster = EdgeStore.set_cluster
+    put_in_force, set_group = Activation.put_in_force, EdgeStore.set_group
+    counting = False
 
-    async def set_cluster_or_die(self: Any, collection: str, cluster_id: int | None, ids: Sequence[UUID]) -> None:
+    async def count_and_put_in_force(self: Any, *arguments: Any) -> Any:
+        nonlocal counting
+        counting = True
+        return await put_in_force(self, *arguments)
+
+    async def set_group_or_die(
+        self: Any, collection: str, field: str, group_id: int | None, ids: Sequence[UUID]
+    ) -> None:
         nonlocal remaining
-        remaining -= 1
+        remaining -= counting
         if remaining < 0:
             os.kill(os.getpid(), signal.SIGKILL)
-        await set_cluster(self, collection, cluster_id, ids)
+        await set_group(self, collection, field, group_id, ids)
 
-    EdgeStore.set_cluster = set_cluster_or_die  # type: ignore[method-assign]
+    Activation.put_in_force = count_and_put_in_force  # type: ignore[assignment, method-assign]
+    EdgeStore.set_group = set_group_or_die  # type: ignore[method-assign]
 
 
 # The worker process, being spawned, imports this module again.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import sys
 import time
@@ -12,8 +13,17 @@ from pathlib import Path
 import grpc
 import pytest
 
-from shoal.v1.cluster_pb2 import RUN_STAGE_REDUCING, RUN_STATE_FAILED, RUN_STATE_SUCCEEDED, ClusteringRun
+from shoal.v1.cluster_pb2 import (
+    CLUSTERING_METHOD_KMEANS,
+    RUN_STAGE_REDUCING,
+    RUN_STATE_FAILED,
+    RUN_STATE_SUCCEEDED,
+    ClusteringParameters,
+    ClusteringRun,
+)
 from shoal.v1.cluster_service_pb2 import (
+    ActivateClusteringRunRequest,
+    ExportAssignmentsRequest,
     GetClusteringRunRequest,
     ListClusteringRunsRequest,
     RunClusteringRequest,
@@ -54,12 +64,18 @@ def cluster_ids(channel: grpc.Channel) -> dict[str, str]:
             return found
 
 
-def recluster(channel: grpc.Channel) -> ClusteringRun:
+def recluster(channel: grpc.Channel, parameters: ClusteringParameters | None = None) -> ClusteringRun:
     stub = ClusterServiceStub(channel)
-    run = stub.RunClustering(RunClusteringRequest(parent=PARENT))
+    run = stub.RunClustering(RunClusteringRequest(parent=PARENT, parameters=parameters))
     for response in stub.StreamClusteringRun(StreamClusteringRunRequest(name=run.name)):
         run = response.clustering_run
     return run
+
+
+def exported(channel: grpc.Channel, run: str) -> dict[str, str]:
+    """Image to cluster in a run."""
+    stretches = ClusterServiceStub(channel).ExportAssignments(ExportAssignmentsRequest(name=run))
+    return {each.image.name: each.cluster for stretch in stretches for each in stretch.assignments}
 
 
 def test_killed_in_the_middle_of_an_ingest(tmp_path: Path, servers: list[ServerProcess]) -> None:
@@ -140,6 +156,38 @@ def test_killed_while_the_ids_are_written_back(tmp_path: Path, servers: list[Ser
         assert "" not in ids.values()
         assert len(set(ids.values())) == 3
         assert recluster(channel).summary.payload_write_count == 0
+
+
+def test_killed_at_any_write_between_two_runs(tmp_path: Path, servers: list[ServerProcess]) -> None:
+    moment = random.Random(11)
+    script = str(Path(__file__).with_name("killed_while_writing.py"))
+    servers.append(ServerProcess(tmp_path / "data"))
+    with grpc.insecure_channel(servers[-1].address) as channel:
+        CollectionServiceStub(channel).CreateCollection(CreateCollectionRequest(collection_id="photos"))
+        list(ImageServiceStub(channel).IngestImages(requests(pictures(each=20))))
+        ids: dict[str, dict[str, str]] = {}
+        for count in (3, 12):
+            run = recluster(channel, ClusteringParameters(method=CLUSTERING_METHOD_KMEANS, cluster_count=count))
+            assert run.active
+            ids[run.name] = cluster_ids(channel)
+            assert len(set(ids[run.name].values())) == count
+    assert servers[-1].stop() == 0
+    target, active = ids
+    for number in range(6):
+        written = {ids[target][image] for image, cluster in ids[active].items() if ids[target][image] != cluster}
+        at = moment.randrange(len(written))
+        servers.append(ServerProcess(tmp_path / "data", sys.executable, script, str(at), "serve"))
+        with grpc.insecure_channel(servers[-1].address) as channel:
+            runs = ClusterServiceStub(channel).ListClusteringRuns(ListClusteringRunsRequest(parent=PARENT))
+            assert [run.name for run in runs.clustering_runs if run.active] == [active]
+            assert cluster_ids(channel) == ids[active] == exported(channel, active)
+            if number == 5:
+                break
+            with pytest.raises(grpc.RpcError):
+                ClusterServiceStub(channel).ActivateClusteringRun(ActivateClusteringRunRequest(name=target))
+        assert servers[-1].process.wait(60) == -signal.SIGKILL
+        # The first write comes after the point of no return: the next start must complete it.
+        target, active = active, target
 
 
 def test_no_process_is_left_behind(tmp_path: Path, servers: list[ServerProcess]) -> None:

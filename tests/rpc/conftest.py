@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +15,17 @@ from grpc_status import rpc_status
 from qdrant_client import AsyncQdrantClient
 
 from shoal.v1.cluster_pb2 import RUN_STATE_RUNNING, ClusteringRun
-from shoal.v1.cluster_service_pb2 import RunClusteringRequest, StreamClusteringRunRequest
+from shoal.v1.cluster_service_pb2 import (
+    GetClusteringRunRequest,
+    RunClusteringRequest,
+    StreamClusteringRunRequest,
+)
 from shoal.v1.cluster_service_pb2_grpc import ClusterServiceStub
 from shoal.v1.collection_service_pb2 import CreateCollectionRequest
 from shoal.v1.collection_service_pb2_grpc import CollectionServiceStub
+from shoal.v1.curation_service_pb2_grpc import CurationServiceStub
 from shoal.v1.image_pb2 import Image
-from shoal.v1.image_service_pb2 import IngestImagesRequest, IngestImagesResponse, NewImage
+from shoal.v1.image_service_pb2 import IngestImagesRequest, IngestImagesResponse, ListImagesRequest, NewImage
 from shoal.v1.image_service_pb2_grpc import ImageServiceStub
 from shoal_server import bootstrap
 from shoal_server.adapters.qdrant_store import QdrantStore
@@ -41,6 +46,7 @@ class Served:
     collections: Any
     images: Any
     clusters: Any
+    curation: Any
 
     async def ingest(self, contents: Iterable[bytes], parent: str = PARENT) -> list[IngestImagesResponse]:
         """Sends images in one stream."""
@@ -53,19 +59,40 @@ class Served:
 
     async def recluster(self, parent: str = PARENT) -> ClusteringRun:
         """Runs a clustering to its end."""
-        run: ClusteringRun = await self.clusters.RunClustering(RunClusteringRequest(parent=parent))
+        started: ClusteringRun = await self.clusters.RunClustering(RunClusteringRequest(parent=parent))
+        return await self.ended(started)
+
+    async def ended(self, run: ClusteringRun) -> ClusteringRun:
+        """Follows a run to its end."""
         async for response in self.clusters.StreamClusteringRun(StreamClusteringRunRequest(name=run.name)):
             run = response.clustering_run
         assert run.state != RUN_STATE_RUNNING
-        return run
+        whole: ClusteringRun = await self.clusters.GetClusteringRun(GetClusteringRunRequest(name=run.name))
+        return whole
+
+    async def assigned(self) -> dict[str, str]:
+        """Image name to cluster name, empty for none, of all images."""
+        listed = await self.images.ListImages(ListImagesRequest(parent=PARENT, page_size=1000))
+        assert not listed.next_page_token
+        return {image.name: image.cluster for image in listed.images}
+
+    async def homes(self, stored: Mapping[str, Sequence[Image]]) -> dict[str, str]:
+        """The cluster that all images of a colour are in."""
+        assigned = await self.assigned()
+        found = {color: {assigned[image.name] for image in images} for color, images in stored.items()}
+        assert all(len(clusters) == 1 for clusters in found.values()), found
+        return {color: clusters.pop() for color, clusters in found.items()}
 
     async def three_colors(self, each: int = 12) -> dict[str, list[Image]]:
         """Stores pictures of three colours."""
         stored = {}
         for color in ("red", "green", "blue"):
-            responses = await self.ingest(picture(color, number) for number in range(each))
-            stored[color] = [response.image for response in responses]
+            stored[color] = await self.store(color, range(each))
         return stored
+
+    async def store(self, color: str, numbers: Iterable[int]) -> list[Image]:
+        """Stores pictures of one colour."""
+        return [response.image for response in await self.ingest(picture(color, number) for number in numbers)]
 
 
 @asynccontextmanager
@@ -85,20 +112,24 @@ async def serving(data: Path, clusterer: FakeClusterer | None = None, **settings
             CollectionServiceStub(channel),
             ImageServiceStub(channel),
             ClusterServiceStub(channel),
+            CurationServiceStub(channel),
         )
 
 
 @pytest.fixture(params=["edge", "qdrant-memory"])
-async def served(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Served]:
-    """A server with an empty collection ``photos``, on either store."""
+def either_store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers that are started have the one store, then the other."""
     if request.param == "qdrant-memory":
 
         async def in_memory(settings: Settings) -> QdrantStore:
             return QdrantStore(AsyncQdrantClient(":memory:"), "in memory")
 
         monkeypatch.setattr(bootstrap, "_store", in_memory)
+
+
+@pytest.fixture
+async def served(either_store: None, tmp_path: Path) -> AsyncIterator[Served]:
+    """A server with an empty collection ``photos``, on either store."""
     async with serving(tmp_path) as server:
         await server.collections.CreateCollection(CreateCollectionRequest(collection_id="photos"))
         yield server

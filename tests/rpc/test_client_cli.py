@@ -43,8 +43,9 @@ def server() -> Iterator[FakeServer]:
         yield fake
 
 
-@pytest.fixture
-def shoal(server: FakeServer) -> Shoal:
+def shoal_at(server: FakeServer) -> Shoal:
+    """Runs commands against a server."""
+
     def run(*arguments: object) -> Done:
         result = CliRunner(env={"SHOAL_SERVER": server.address, "COLUMNS": "200"}).invoke(
             app, list(map(str, arguments))
@@ -54,6 +55,11 @@ def shoal(server: FakeServer) -> Shoal:
         return Done(result.exit_code, result.stdout, result.stderr)
 
     return run
+
+
+@pytest.fixture
+def shoal(server: FakeServer) -> Shoal:
+    return shoal_at(server)
 
 
 @pytest.fixture

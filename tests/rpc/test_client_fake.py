@@ -22,10 +22,12 @@ from shoal.v1 import (
     collection_pb2,
     collection_service_pb2,
     collection_service_pb2_grpc,
+    curation_service_pb2_grpc,
     image_pb2,
     image_service_pb2,
     image_service_pb2_grpc,
 )
+from tests.rpc.test_client_fake_curation import FakeCuration
 
 Item = TypeVar("Item")
 
@@ -45,14 +47,11 @@ def page(items: Sequence[Item], size: int, token: str) -> tuple[Sequence[Item], 
     return items[start:end], str(end) if end < len(items) else ""
 
 
-class FakeServer(
-    collection_service_pb2_grpc.CollectionServiceServicer,
-    image_service_pb2_grpc.ImageServiceServicer,
-    cluster_service_pb2_grpc.ClusterServiceServicer,
-):
+class FakeServer(FakeCuration, image_service_pb2_grpc.ImageServiceServicer):
     """Bytes that begin with ``bad`` are no image; the state is there to be set and looked at."""
 
     def __init__(self) -> None:
+        FakeCuration.__init__(self)
         self.address = ""
         self.images: dict[str, dict[str, image_pb2.Image]] = {}
         self.clusters: list[cluster_pb2.Cluster] = []
@@ -76,6 +75,9 @@ class FakeServer(
         if self.failures.get(method):
             context.abort_with_status(rpc_status.to_status(self.failures[method].pop(0)))
 
+    def _page(self, items: Sequence[Any], request: Any) -> tuple[Sequence[Any], str]:
+        return page(items, request.page_size, request.page_token)
+
     def _collection(self, name: str, context: grpc.ServicerContext) -> dict[str, image_pb2.Image]:
         if name not in self.images:
             missing = status(grpc.StatusCode.NOT_FOUND, f"there is no collection {name}", "COLLECTION_NOT_FOUND")
@@ -84,7 +86,8 @@ class FakeServer(
 
     def _info(self, name: str) -> collection_pb2.Collection:
         model = collection_pb2.EmbeddingModel(name="debug", digest="sha256:0", dimension=3)
-        return collection_pb2.Collection(name=name, model=model, image_count=len(self.images[name]))
+        info = collection_pb2.Collection(name=name, model=model, image_count=len(self.images[name]))
+        return self.scheduled(info)
 
     def _store(self, parent: str, new: image_service_pb2.NewImage) -> tuple[image_pb2.Image, bool]:
         sha256 = hashlib.sha256(new.content).hexdigest()
@@ -181,8 +184,10 @@ class FakeServer(
 
     def ListClusters(self, request: Any, context: Any) -> cluster_service_pb2.ListClustersResponse:  # noqa: N802
         self._enter("ListClusters", request, context)
-        found, token = page(self.clusters, request.page_size, request.page_token)
-        return cluster_service_pb2.ListClustersResponse(clusters=found, next_page_token=token)
+        chosen = [each for each in self.clusters if not request.themes or each.theme in request.themes]
+        found, token = page(chosen, request.page_size, request.page_token)
+        themes = self.themes if request.with_themes and not request.page_token else []
+        return cluster_service_pb2.ListClustersResponse(clusters=found, next_page_token=token, themes=themes)
 
     def UpdateCluster(self, request: Any, context: Any) -> cluster_pb2.Cluster:  # noqa: N802
         self._enter("UpdateCluster", request, context)
@@ -246,6 +251,7 @@ def serving() -> Iterator[FakeServer]:
     collection_service_pb2_grpc.add_CollectionServiceServicer_to_server(fake, server)
     image_service_pb2_grpc.add_ImageServiceServicer_to_server(fake, server)
     cluster_service_pb2_grpc.add_ClusterServiceServicer_to_server(fake, server)
+    curation_service_pb2_grpc.add_CurationServiceServicer_to_server(fake, server)
     fake.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     server.start()
     try:

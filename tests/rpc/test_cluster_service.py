@@ -78,6 +78,9 @@ async def test_a_cluster_tells_of_itself(served: Served) -> None:
     inside = {image.name for images in stored.values() for image in images}
     assert len(one.exemplars) == 5
     assert set(one.exemplars) <= inside
+    assert set(one.borderline_images) <= inside
+    assert 0.5 < one.separation <= 1
+    assert (one.pinned, one.merged, one.split, one.theme) == (False, False, False, "")
     assert await served.clusters.GetCluster(GetClusterRequest(name=one.name)) == one
 
 
@@ -133,10 +136,13 @@ async def test_assign_on_request(served: Served) -> None:
     assert answer.similarity > 0.9
     assert answer.alternatives[0].cluster == home
     assert 0 < answer.alternatives[0].share <= 1
+    # Three of the fifteen neighbours are of other colours, whatever the image.
+    assert 0.1 < answer.outlier_score < 0.3
     by_name = await served.clusters.AssignImage(AssignImageRequest(parent=PARENT, image_name=stored["red"][3].name))
     assert by_name.cluster == home
     outlier = await served.clusters.AssignImage(AssignImageRequest(parent=PARENT, image_content=picture("yellow", 1)))
     assert (outlier.cluster, outlier.display_name, outlier.outlier) == ("", "", True)
+    assert answer.outlier_score < outlier.outlier_score <= 2
     count = len((await served.images.ListImages(ListImagesRequest(parent=PARENT))).images)
     assert count == 36
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 from shoal.v1.cluster_pb2 import (
     RUN_STATE_CANCELLED,
     RUN_STATE_FAILED,
+    RUN_STATE_HELD_BACK,
     RUN_STATE_SUCCEEDED,
     Cluster,
     ClusteringParameters,
@@ -35,50 +35,10 @@ from shoal.v1.collection_service_pb2 import (
 )
 from shoal.v1.image_service_pb2 import ListImagesRequest, SearchImagesRequest
 from shoal_server.adapters.edge_store import EdgeStore
-from shoal_server.adapters.qdrant_store import QdrantStore
 from shoal_server.application import clustering
-from shoal_server.domain.errors import StoreUnavailable
 from tests.fakes import FakeClusterer, picture
 from tests.rpc.conftest import PARENT, Served, refused, serving
-
-
-def replace_in_stores(
-    monkeypatch: pytest.MonkeyPatch, method: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]
-) -> None:
-    """Wraps a method of whichever store the server has."""
-    for store in (EdgeStore, QdrantStore):
-        monkeypatch.setattr(store, method, wrap(getattr(store, method)))
-
-
-def stumble(monkeypatch: pytest.MonkeyPatch, method: str, times: int, after: int = 0) -> Callable[[], int]:
-    """Makes a method of the store fail some times, after it has worked some times; returns how often it was called."""
-    calls = 0
-
-    def stumbling(works: Callable[..., Any]) -> Callable[..., Any]:
-        async def stumble_or_work(*arguments: Any) -> Any:
-            nonlocal calls
-            calls += 1
-            if after < calls <= after + times:
-                raise StoreUnavailable("edge", "it stumbled")
-            return await works(*arguments)
-
-        return stumble_or_work
-
-    replace_in_stores(monkeypatch, method, stumbling)
-    return lambda: calls
-
-
-def slow(monkeypatch: pytest.MonkeyPatch, method: str, seconds: float = 0.1) -> None:
-    """Makes a method of the store take its time."""
-
-    def slow_down(works: Callable[..., Any]) -> Callable[..., Any]:
-        async def work_slowly(*arguments: Any) -> Any:
-            await asyncio.sleep(seconds)
-            return await works(*arguments)
-
-        return work_slowly
-
-    replace_in_stores(monkeypatch, method, slow_down)
+from tests.rpc.faults import replace_in_stores, slow, stumble
 
 
 async def cluster_names(served: Served) -> set[str]:
@@ -91,13 +51,13 @@ async def clusters_on_images(served: Served) -> set[str]:
     return {image.cluster for image in listed.images if image.cluster}
 
 
-@pytest.mark.parametrize("method", ["set_cluster", "update_collection"])
+@pytest.mark.parametrize("method", ["set_group", "update_collection"])
 async def test_a_store_that_stumbles_during_an_activation_is_asked_again(
     served: Served, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     await served.three_colors()
     # The record is written for the ids and for the intent before the ids are.
-    calls = stumble(monkeypatch, method, times=2, after=1 if method == "set_cluster" else 2)
+    calls = stumble(monkeypatch, method, times=2, after=1 if method == "set_group" else 2)
     run = await served.recluster()
     assert calls() > 3
     assert (run.state, run.active) == (RUN_STATE_SUCCEEDED, True)
@@ -106,19 +66,25 @@ async def test_a_store_that_stumbles_during_an_activation_is_asked_again(
     assert (await served.recluster()).summary.payload_write_count == 0
 
 
-@pytest.mark.parametrize("method", ["delete_clusters", "optimize"])
+@pytest.mark.parametrize("method", ["delete_groupings", "delete_run", "optimize"])
 async def test_a_store_that_stumbles_after_the_switch_takes_nothing_away(
-    served: Served, monkeypatch: pytest.MonkeyPatch, method: str
+    either_store: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
-    await served.three_colors()
-    await served.recluster()
-    await served.ingest(picture("yellow", number) for number in range(12))
-    # The new run's own set is cleared before it is written.
-    stumble(monkeypatch, method, times=1, after=1 if method == "delete_clusters" else 0)
-    run = await served.recluster()
-    assert (run.state, run.active) == (RUN_STATE_SUCCEEDED, True)
-    assert len(await cluster_names(served)) == 4
-    assert await clusters_on_images(served) == await cluster_names(served)
+    async with serving(tmp_path, keep_runs=1) as served:
+        await served.collections.CreateCollection(CreateCollectionRequest(collection_id="photos"))
+        await served.three_colors()
+        await served.recluster()
+        await served.store("yellow", range(12))
+        calls = stumble(monkeypatch, method, times=1)
+        run = await served.recluster()
+        assert calls() == 1
+        assert (run.state, run.active) == (RUN_STATE_SUCCEEDED, True)
+        assert len(await cluster_names(served)) == 4
+        assert await clusters_on_images(served) == await cluster_names(served)
+        # What could not be let go of is let go of the next time.
+        last = await served.recluster()
+        runs = await served.clusters.ListClusteringRuns(ListClusteringRunsRequest(parent=PARENT))
+        assert [each.name for each in runs.clustering_runs] == [last.name]
 
 
 async def test_nothing_that_names_a_cluster_is_answered_in_between(
@@ -130,7 +96,7 @@ async def test_nothing_that_names_a_cluster_is_answered_in_between(
     for image in (await served.images.SearchImages(SearchImagesRequest(parent=PARENT, text="red"))).results:
         assert image.image.cluster in before
     await served.ingest(picture("yellow", number) for number in range(12))
-    slow(monkeypatch, "set_cluster", 0.3)
+    slow(monkeypatch, "set_group", 0.3)
     running = asyncio.create_task(served.recluster())
     while not running.done():
         found = await served.images.ListImages(ListImagesRequest(parent=PARENT, page_size=1000))
@@ -152,7 +118,7 @@ async def test_a_collection_whose_activation_cannot_be_finished_does_not_stop_th
             async def broken(self: EdgeStore, *arguments: Any) -> None:
                 raise ZeroDivisionError
 
-            patched.setattr(EdgeStore, "set_cluster", broken)
+            patched.setattr(EdgeStore, "set_group", broken)
             run = await first.recluster()
         assert run.state == RUN_STATE_FAILED
         async with refused(grpc.StatusCode.FAILED_PRECONDITION, "STORE_INCOMPATIBLE", "start the server again"):
@@ -319,7 +285,7 @@ async def test_a_run_stopped_while_it_is_put_in_force_is_finished_by_the_next_st
         await first.collections.CreateCollection(CreateCollectionRequest(collection_id="photos"))
         await first.three_colors()
         with monkeypatch.context() as patched:
-            calls = stumble(patched, "set_cluster", times=10_000, after=1)
+            calls = stumble(patched, "set_group", times=10_000, after=1)
             run = await first.clusters.RunClustering(RunClusteringRequest(parent=PARENT))
             while calls() < 2:
                 await asyncio.sleep(0.02)
@@ -337,8 +303,8 @@ async def test_a_run_that_finds_nothing_where_there_are_clusters_takes_nothing_a
     before = await cluster_names(served)
     served.clusterer.threshold = 2.0
     run = await served.recluster()
-    assert run.state == RUN_STATE_FAILED
-    assert "they stay" in run.error.message
+    assert (run.state, run.active) == (RUN_STATE_HELD_BACK, False)
+    assert "no cluster was found, while 3 are in force" in run.held_because
     assert await cluster_names(served) == before
     assert await clusters_on_images(served) == before
 

@@ -168,3 +168,22 @@ def test_thousands_of_clusters_are_matched_in_a_moment() -> None:
     new = np.where(rng.random(len(old)) < 0.8, old, rng.integers(1, 3001, size=len(old)))
     match = match_identities(old, new, 3001)
     assert (match.cluster_ids(new) == new).all()
+
+
+def test_a_cluster_that_dissolved_and_is_found_again_returns_under_its_id() -> None:
+    old = np.array([1, 1, 1, -1, -1, -1, -1])
+    last = np.array([1, 1, 1, 5, 5, 5, -1])
+    match = match_identities(old, np.array([0, 0, 0, 1, 1, 1, 1]), 9, last)
+    assert match.ids == {0: 1, 1: 5}
+    assert (match.returned, match.born, match.next_id) == ((5,), (), 9)
+
+
+def test_a_few_leftovers_of_a_dissolved_cluster_bring_nothing_back() -> None:
+    last = np.array([5, 5, 5, -1, -1, -1, -1, -1])
+    match = match_identities(np.full(8, -1), np.array([0, 0, -1, 0, 0, 0, 0, 0]), 9, last)
+    assert (match.ids, match.returned, match.born) == ({0: 9}, (), (9,))
+
+
+def test_an_id_in_force_never_returns_elsewhere() -> None:
+    match = match_identities(np.array([3, 3, -1, -1, -1]), np.array([0, 0, 1, 1, 1]), 9, np.array([3, 3, 3, 3, 3]))
+    assert match.ids == {0: 3, 1: 9}

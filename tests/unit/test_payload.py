@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shoal_server.domain.image import Image, Location, Metadata, digest_of, image_id
-from shoal_server.domain.payload import INDEXED, from_payload, to_payload
+from shoal_server.domain.payload import GROUP_FIELDS, INDEXED, FieldType, from_payload, to_payload
 
 positive = st.floats(min_value=1e-6, max_value=1e6)
 metadata = st.builds(
@@ -38,6 +38,8 @@ images = st.builds(
     metadata=metadata,
     ingested_at=st.datetimes(timezones=st.just(UTC)),
     cluster_id=st.none() | st.integers(1),
+    place_id=st.none() | st.integers(1),
+    moment_id=st.none() | st.integers(1),
 )
 
 
@@ -46,10 +48,10 @@ def test_round_trip_through_json(image: Image) -> None:
     assert from_payload(image.id, json.loads(json.dumps(to_payload(image)))) == image
 
 
-def test_an_unclustered_image_has_no_cluster_id() -> None:
+def test_an_image_in_no_group_has_no_id_of_one() -> None:
     content = b"x"
     image = Image(image_id(digest_of(content)), digest_of(content), "", (), Metadata(1, 1, "PNG", 1), datetime.now(UTC))
-    assert "cluster_id" not in to_payload(image)
+    assert not set(GROUP_FIELDS) & set(to_payload(image))
     assert None not in to_payload(image).values()
 
 
@@ -60,3 +62,8 @@ def test_the_same_bytes_have_the_same_id_for_ever() -> None:
 def test_every_metadata_field_is_indexed_or_known_not_to_be() -> None:
     names = {field.name for field in fields(Metadata)}
     assert names - set(INDEXED) == {"orientation"}
+
+
+def test_every_group_field_is_an_indexed_whole_number() -> None:
+    assert {INDEXED[name] for name in GROUP_FIELDS} == {FieldType.INTEGER}
+    assert set(GROUP_FIELDS) <= {field.name for field in fields(Image)}

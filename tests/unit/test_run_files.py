@@ -1,25 +1,49 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
+from dataclasses import fields, replace
 from pathlib import Path
 from uuid import UUID
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from shoal_server.adapters.run_files import ParquetRunFiles
 from shoal_server.application.ports import RunAssignments
-from shoal_server.domain.errors import FolderInUse, RunNotFound, StoreUnavailable
+from shoal_server.domain.correction import Moves
+from shoal_server.domain.errors import CorrectionNotFound, FolderInUse, RunNotFound, StoreUnavailable
 
 
-def assignments(n: int = 5, seed: int = 0) -> RunAssignments:
+def assignments(n: int = 5, seed: int = 0, r: int = 3) -> RunAssignments:
+    """Every third image came after the run: it has no coordinates."""
     rng = np.random.default_rng(seed)
+    coordinates = rng.random((n, 2), dtype=np.float32)
+    reduced = rng.random((n, r), dtype=np.float32)
+    coordinates[::3] = np.nan
+    reduced[::3] = np.nan
     return RunAssignments(
         ids=[UUID(bytes=rng.bytes(16)) for _ in range(n)],
         cluster_ids=rng.integers(-1, 3, size=n),
         strengths=rng.random(n, dtype=np.float32),
-        coordinates=rng.random((n, 2), dtype=np.float32),
+        coordinates=coordinates,
+        reduced=reduced,
+        placed=rng.random(n) < 0.5,
+        last_ids=rng.integers(-1, 3, size=n),
+        dissolved_ids=rng.integers(-1, 3, size=n),
+        place_ids=rng.integers(-1, 3, size=n),
+        moment_ids=rng.integers(-1, 3, size=n),
+    )
+
+
+def some_moves(n: int = 5, seed: int = 0) -> Moves:
+    rng = np.random.default_rng(seed)
+    return Moves(
+        ids=[UUID(bytes=rng.bytes(16)) for _ in range(n)],
+        before=rng.integers(-1, 3, size=n),
+        after=rng.integers(-1, 3, size=n),
     )
 
 
@@ -32,20 +56,77 @@ def files(tmp_path: Path) -> Iterator[ParquetRunFiles]:
 
 def assert_same(got: RunAssignments, want: RunAssignments) -> None:
     assert got.ids == want.ids
-    for name in ("cluster_ids", "strengths", "coordinates"):
-        got_array, want_array = getattr(got, name), getattr(want, name)
-        assert got_array.dtype == want_array.dtype
-        np.testing.assert_array_equal(got_array, want_array)
+    for each in fields(RunAssignments):
+        if each.name == "ids":
+            continue
+        got_array, want_array = getattr(got, each.name), getattr(want, each.name)
+        assert got_array.dtype == want_array.dtype, each.name
+        np.testing.assert_array_equal(got_array, want_array, each.name)
 
 
+@pytest.mark.parametrize("r", [0, 1, 5])
 @pytest.mark.parametrize("n", [0, 1, 500])
-async def test_what_is_written_is_read(tmp_path: Path, n: int) -> None:
+async def test_what_is_written_is_read(tmp_path: Path, n: int, r: int) -> None:
     first = ParquetRunFiles(tmp_path)
-    await first.write("photos", "run-1", assignments(n))
+    await first.write("photos", "run-1", assignments(n, r=r))
     first.close()
     second = ParquetRunFiles(tmp_path)
-    assert_same(await second.read("photos", "run-1"), assignments(n))
+    assert_same(await second.read("photos", "run-1"), assignments(n, r=r))
     second.close()
+
+
+async def test_where_no_image_has_reduced_coordinates_their_number_is_kept(files: ParquetRunFiles) -> None:
+    reduced = np.full((4, 5), np.nan, dtype=np.float32)
+    want = replace(assignments(4), reduced=reduced)
+    await files.write("photos", "run-1", want)
+    assert_same(await files.read("photos", "run-1"), want)
+
+
+async def test_what_was_read_can_be_changed_and_written_again(files: ParquetRunFiles) -> None:
+    await files.write("photos", "run-1", assignments(50))
+    changed = await files.read("photos", "run-1")
+    for name in ("cluster_ids", "strengths", "coordinates", "reduced", "last_ids", "dissolved_ids", "place_ids"):
+        getattr(changed, name)[7] = 1
+    changed.placed[7] = not changed.placed[7]
+    await files.write("photos", "run-1", changed)
+    assert_same(await files.read("photos", "run-1"), changed)
+
+
+async def test_a_file_of_the_first_version_is_read(files: ParquetRunFiles, tmp_path: Path) -> None:
+    none = np.full(20, -1)
+    want = replace(
+        assignments(20),
+        coordinates=np.random.default_rng(1).random((20, 2), dtype=np.float32),
+        reduced=np.empty((20, 0), dtype=np.float32),
+        placed=np.zeros(20, dtype=np.bool_),
+        last_ids=assignments(20).cluster_ids,
+        dissolved_ids=none,
+        place_ids=none,
+        moment_ids=none,
+    )
+    schema = pa.schema(
+        [
+            pa.field("image_id", pa.string(), nullable=False),
+            pa.field("cluster_id", pa.int64()),
+            pa.field("strength", pa.float32(), nullable=False),
+            pa.field("x", pa.float32(), nullable=False),
+            pa.field("y", pa.float32(), nullable=False),
+        ]
+    )
+    columns = {
+        "image_id": [str(each) for each in want.ids],
+        "cluster_id": pa.array(want.cluster_ids, mask=want.cluster_ids == -1),
+        "strength": want.strengths,
+        "x": want.coordinates[:, 0],
+        "y": want.coordinates[:, 1],
+    }
+    (tmp_path / "photos").mkdir()
+    pq.write_table(pa.table(columns, schema=schema), tmp_path / "photos/run-1.parquet", compression="zstd")
+    got = await files.read("photos", "run-1")
+    assert_same(got, want)
+    # Its rows are not the clusters' own: a change of one leaves the other.
+    got.last_ids[0] = 99
+    assert got.cluster_ids[0] != 99
 
 
 def test_one_server_a_folder(tmp_path: Path) -> None:
@@ -65,9 +146,20 @@ async def test_any_parquet_reader_can_read_it(files: ParquetRunFiles, tmp_path: 
         ("strength", "float"),
         ("x", "float"),
         ("y", "float"),
+        ("reduced", "list<element: float>"),
+        ("placed", "bool"),
+        ("last_id", "int64"),
+        ("dissolved_id", "int64"),
+        ("place_id", "int64"),
+        ("moment_id", "int64"),
     ]
     assert file.metadata.row_group(0).column(0).compression == "ZSTD"
-    assert file.read()["cluster_id"].null_count == (assignments(100).cluster_ids == -1).sum()
+    table = file.read()
+    for column, name in (("cluster_id", "cluster_ids"), ("last_id", "last_ids"), ("moment_id", "moment_ids")):
+        assert table[column].null_count == (getattr(assignments(100), name) == -1).sum()
+    assert table["x"].null_count == table["y"].null_count == table["reduced"].null_count == 34
+    assert table["reduced"][0].as_py() is None
+    assert table["reduced"][1].as_py() == assignments(100).reduced[1].tolist()
     file.close()
 
 
@@ -84,7 +176,18 @@ async def test_a_second_write_replaces_the_first(files: ParquetRunFiles) -> None
     assert_same(await files.read("photos", "run-1"), assignments(7, seed=1))
 
 
-async def test_a_write_that_fails_changes_nothing(files: ParquetRunFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_file_is_written_twice_at_the_same_time(files: ParquetRunFiles) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        for seed in range(6):
+            tasks.create_task(files.write("photos", "run-1", assignments(300, seed)))
+    got = await files.read("photos", "run-1")
+    [seed] = [seed for seed in range(6) if assignments(300, seed).ids == got.ids]
+    assert_same(got, assignments(300, seed))
+
+
+async def test_a_write_that_fails_changes_nothing(
+    files: ParquetRunFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await files.write("photos", "run-1", assignments())
 
     def full(fd: int) -> None:
@@ -96,19 +199,68 @@ async def test_a_write_that_fails_changes_nothing(files: ParquetRunFiles, monkey
             await files.write("photos", "run-1", assignments(7, seed=1))
         with pytest.raises(StoreUnavailable, match="no space left"):
             await files.write("photos", "run-2", assignments())
+        with pytest.raises(StoreUnavailable, match="no space left"):
+            await files.write_moves("photos", "c-1", some_moves())
+    assert list((tmp_path / ".scratch").iterdir()) == []
     assert_same(await files.read("photos", "run-1"), assignments())
     with pytest.raises(RunNotFound):
         await files.read("photos", "run-2")
+    with pytest.raises(CorrectionNotFound):
+        await files.read_moves("photos", "c-1")
+
+
+async def test_a_deleted_run_is_gone_alone(files: ParquetRunFiles) -> None:
+    for run in ("run-1", "run-2"):
+        await files.write("photos", run, assignments())
+    await files.write_moves("photos", "run-1", some_moves())
+    await files.delete("photos", "run-1")
+    await files.delete("photos", "run-1")
+    await files.delete("others", "run-2")
+    with pytest.raises(RunNotFound):
+        await files.read("photos", "run-1")
+    assert_same(await files.read("photos", "run-2"), assignments())
+    assert (await files.read_moves("photos", "run-1")).ids == some_moves().ids
+
+
+@pytest.mark.parametrize("n", [0, 1, 500])
+async def test_moves_are_read_as_they_were_written(files: ParquetRunFiles, tmp_path: Path, n: int) -> None:
+    await files.write_moves("photos", "c-1", some_moves(3, seed=1))
+    await files.write_moves("photos", "c-1", some_moves(n))
+    got, want = await files.read_moves("photos", "c-1"), some_moves(n)
+    assert got.ids == want.ids
+    for name in ("before", "after"):
+        assert getattr(got, name).dtype == np.int64
+        np.testing.assert_array_equal(getattr(got, name), getattr(want, name))
+    table = pq.read_table(tmp_path / "photos/c-1.moves.parquet")
+    assert [(each.name, str(each.type)) for each in table.schema] == [
+        ("image_id", "string"),
+        ("before", "int64"),
+        ("after", "int64"),
+    ]
+    assert table["before"].null_count == (want.before == -1).sum()
+
+
+@pytest.mark.parametrize(("collection", "correction"), [("photos", "c-2"), ("others", "c-1")])
+async def test_a_correction_without_moves_is_not_found(
+    files: ParquetRunFiles, collection: str, correction: str
+) -> None:
+    await files.write_moves("photos", "c-1", some_moves())
+    with pytest.raises(CorrectionNotFound):
+        await files.read_moves(collection, correction)
 
 
 async def test_a_collection_is_deleted_alone(files: ParquetRunFiles) -> None:
     for collection in ("photos", "others"):
         await files.write(collection, "run-1", assignments())
+        await files.write_moves(collection, "c-1", some_moves())
     await files.delete_collection("photos")
     await files.delete_collection("photos")
     with pytest.raises(RunNotFound):
         await files.read("photos", "run-1")
+    with pytest.raises(CorrectionNotFound):
+        await files.read_moves("photos", "c-1")
     assert_same(await files.read("others", "run-1"), assignments())
+    assert (await files.read_moves("others", "c-1")).ids == some_moves().ids
 
 
 async def test_scratch_folders_are_new_and_do_not_survive_a_restart(files: ParquetRunFiles, tmp_path: Path) -> None:

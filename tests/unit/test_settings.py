@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import time, timedelta
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
+from shoal_server.domain.schedule import Schedule
 from shoal_server.settings import Settings, settings_table
 
 
@@ -38,6 +40,59 @@ def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings()
     assert settings.model == "starter"
     assert "secret-key" not in repr(settings)
+
+
+def test_the_default_schedule_is_the_domains() -> None:
+    schedule = Settings().default_schedule
+    schedule.check()
+    assert schedule == Schedule()
+
+
+def test_a_schedule_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOAL_RECLUSTER_INTERVAL_H", "1.5")
+    monkeypatch.setenv("SHOAL_RECLUSTER_GROWTH", "none")
+    monkeypatch.setenv("SHOAL_RECLUSTER_QUIET_HOURS", "22:00-06:00")
+    monkeypatch.setenv("SHOAL_RECLUSTER_TIMEZONE", "Europe/Berlin")
+    assert Settings().default_schedule == Schedule(
+        interval=timedelta(hours=1.5), growth=None, quiet_from=time(22), quiet_to=time(6), timezone="Europe/Berlin"
+    )
+
+
+def test_the_schedule_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOAL_RECLUSTER_AUTOMATICALLY", "false")
+    assert not Settings().default_schedule.enabled
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("INTERVAL_H", "0", "0 hours are not in 1 minute to 3650 days"),
+        ("INTERVAL_H", "-3", "-3 hours"),
+        ("INTERVAL_H", "nan", "nan hours"),
+        ("INTERVAL_H", "1e9", "hours are not in"),
+        ("GROWTH", "0", "0 is not above 0"),
+        ("GROWTH", "inf", "inf is not above 0 and at most 100"),
+        ("QUIET_HOURS", "at night", "'at night' is not two times, for instance 08:00-18:00"),
+        ("QUIET_HOURS", "08:00-08:00", "begins when it ends"),
+        ("TIMEZONE", "Mars", "'Mars' is not the name of a timezone, for instance Europe/Berlin"),
+    ],
+)
+def test_a_schedule_that_makes_no_sense_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, message: str
+) -> None:
+    monkeypatch.setenv(f"SHOAL_RECLUSTER_{name}", value)
+    with pytest.raises(ValidationError) as raised:
+        Settings()
+    (problem,) = raised.value.errors()
+    assert problem["loc"] == (f"recluster_{name.lower()}",)
+    assert problem["msg"].startswith("Value error, ")
+    assert message in problem["msg"]
+    assert "schedule." not in problem["msg"]
+
+
+def test_some_run_is_always_kept() -> None:
+    with pytest.raises(ValidationError, match="keep_runs"):
+        Settings(keep_runs=0)
 
 
 def test_the_readme_has_the_table() -> None:

@@ -20,15 +20,24 @@ import pytest_asyncio
 from numpy.typing import NDArray
 
 from shoal_server.adapters.umap_hdbscan import WorkerClusterer, neighbors
+from shoal_server.adapters.umap_hdbscan import principal_axes as axes_module
 from shoal_server.adapters.umap_hdbscan.distinct import distinct_rows
 from shoal_server.adapters.umap_hdbscan.principal_axes import principal_axes
-from shoal_server.application.ports import ClusteringResult
+from shoal_server.application.ports import Before, ClusteringResult
 from shoal_server.domain.errors import ClusteringFailed, ShuttingDown
-from shoal_server.domain.run import ClusteringParameters, RequestedParameters, RunStage
+from shoal_server.domain.identity import match_identities
+from shoal_server.domain.run import ClusteringParameters, Reducer, RequestedParameters, RunStage
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-FIELDS = ("labels", "strengths", "coordinates", "neighbor_rows", "neighbor_similarities")
+FIELDS = {
+    "labels": "int64",
+    "strengths": "float32",
+    "coordinates": "float32",
+    "reduced": "float32",
+    "neighbor_rows": "int64",
+    "neighbor_similarities": "float32",
+}
 
 
 def unit(vectors: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -60,22 +69,20 @@ class Cluster:
         self.stages: list[tuple[RunStage, float]] = []
 
     async def __call__(
-        self, vectors: NDArray[np.float32], parameters: ClusteringParameters | None = None
+        self,
+        vectors: NDArray[np.float32],
+        parameters: ClusteringParameters | None = None,
+        before: Before | None = None,
     ) -> ClusteringResult:
         n = len(vectors)
         np.save(self.path, vectors)
-        result = await self.clusterer.cluster(
-            self.path, parameters or RequestedParameters().complete(n), lambda *stage: self.stages.append(stage)
-        )
+        parameters = parameters or RequestedParameters().complete(n)
+        result = await self.clusterer.cluster(self.path, parameters, lambda *stage: self.stages.append(stage), before)
         for name, shape in (("labels", (n,)), ("strengths", (n,)), ("coordinates", (n, 2))):
             assert getattr(result, name).shape == shape
-        assert [getattr(result, name).dtype.name for name in FIELDS] == [
-            "int64",
-            "float32",
-            "float32",
-            "int64",
-            "float32",
-        ]
+        assert {name: getattr(result, name).dtype.name for name in FIELDS} == FIELDS
+        assert len(result.reduced) == n
+        assert np.isfinite(result.reduced).all()
         assert set(result.labels.tolist()) - {-1} == set(range(result.labels.max() + 1))
         assert ((result.strengths >= 0) & (result.strengths <= 1)).all()
         assert (result.strengths[result.labels == -1] == 0).all()
@@ -109,6 +116,7 @@ def assert_groups(labels: NDArray[np.int64], truth: NDArray[np.int64], share: fl
 def assert_identical(one: ClusteringResult, other: ClusteringResult) -> None:
     for name in FIELDS:
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
+    assert (one.parameters, one.trials, one.quality) == (other.parameters, other.trials, other.quality)
 
 
 async def test_neighbours_are_exact_whatever_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,6 +176,116 @@ async def test_stages_are_told_in_their_order(cluster: Cluster) -> None:
     for (stage, fraction), (next_stage, next_fraction) in pairwise(cluster.stages):
         assert next_fraction >= fraction if stage is next_stage else next_fraction == 0
     assert cluster.stages[-1] == (RunStage.MAPPING, 1.0)
+
+
+async def test_what_was_left_open_is_told(cluster: Cluster) -> None:
+    vectors, _ = blobs([60, 50, 50])
+    result = await cluster(vectors)
+    assert result.parameters.min_cluster_size is not None
+    assert result.parameters.min_samples is not None
+    assert result.trials
+    assert set(result.quality) >= {"silhouette"}
+    assert all(-1 <= figure <= 1 for figure in result.quality.values())
+
+
+async def test_principal_axes_point_to_the_longer_tail() -> None:
+    points = np.random.default_rng(0).exponential(size=(60, 4)).astype(np.float32) * np.array([1, 8, 3, 2], np.float32)
+    axes = principal_axes(points, 4)
+    assert ((axes**3).sum(axis=0) > 0).all()
+    # A mirror image has its longer tails on the same side of its axes.
+    np.testing.assert_allclose(principal_axes(-points, 4), axes, atol=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(40, 90), (90, 40)])
+async def test_principal_axes_are_those_of_a_singular_value_decomposition(
+    monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int]
+) -> None:
+    monkeypatch.setattr(axes_module, "_BLOCK", 1000)
+    points = np.random.default_rng(1).normal(size=shape).astype(np.float32)
+    left, scales, _ = np.linalg.svd(points - points.mean(axis=0), full_matrices=False)
+    found = principal_axes(points, 3)
+    np.testing.assert_allclose(np.abs(found), np.abs(left[:, :3] * scales[:3]), atol=1e-3)
+
+
+@pytest.mark.parametrize(("reducer", "dimensions"), [(Reducer.PCA, 4), (Reducer.NONE, 0)])
+async def test_other_reducers_find_the_groups_and_draw_a_map(
+    cluster: Cluster, reducer: Reducer, dimensions: int
+) -> None:
+    vectors, truth = blobs([60, 50, 40], dimension=8)
+    parameters = RequestedParameters(reducer=reducer, n_components=4).complete(150)
+    result = await cluster(vectors, parameters)
+    assert result.reduced.shape == (150, dimensions)
+    assert_groups(result.labels, truth, share=0.9)
+    assert (np.ptp(result.coordinates, axis=0) > 1).all()
+    again = await cluster(vectors, parameters, Before(result.labels, result.reduced))
+    np.testing.assert_array_equal(again.labels, result.labels)
+
+
+async def test_a_second_run_over_the_same_images_changes_nothing_and_hardly_moves_a_point(cluster: Cluster) -> None:
+    vectors, _ = blobs([60, 50, 50, 50, 50, 40])
+    first = await cluster(vectors)
+    second = await cluster(vectors, before=Before(first.labels, first.reduced))
+    np.testing.assert_array_equal(second.labels, first.labels)
+    between_groups = np.linalg.norm(
+        first.reduced[first.labels == 0].mean(axis=0) - first.reduced[first.labels == 1].mean(axis=0)
+    )
+    moved = np.linalg.norm(second.reduced - first.reduced, axis=1)
+    assert np.median(moved) < 0.5 * between_groups
+
+
+async def test_where_nothing_came_and_nothing_went_the_clusters_are_as_they_were(cluster: Cluster) -> None:
+    vectors, _ = blobs([60, 50, 50])
+    first = await cluster(vectors)
+    # Whatever a person made of them.
+    ids = np.where(first.labels == 1, 7, first.labels + 20)
+    ids[:3] = [-1, 7, 30]
+    known = Before(ids, first.reduced, first.parameters, unchanged=True)
+    again = await cluster(vectors, before=known)
+    pairs = set(zip(again.labels.tolist(), ids.tolist(), strict=True))
+    assert len(pairs) == len(set(ids.tolist())) == 5
+    np.testing.assert_array_equal(again.labels == -1, ids == -1)
+    assert (again.strengths[3:] > 0).all()
+    assert again.strengths[0] == 0
+
+
+async def test_a_new_kind_is_a_new_cluster_and_all_others_stay(cluster: Cluster) -> None:
+    vectors, truth = blobs([60, 50, 50, 50, 50, 40])
+    old = truth != 4
+    first = await cluster(vectors[old])
+    ids = np.full(len(truth), -1)
+    ids[old] = first.labels
+    reduced = np.full((len(truth), first.reduced.shape[1]), np.nan, dtype=np.float32)
+    reduced[old] = first.reduced
+    result = await cluster(vectors, before=Before(ids, reduced))
+    assert_groups(result.labels, truth)
+    match = match_identities(ids, result.labels, next_id=5)
+    assert (match.kept, match.born, match.dissolved) == ((0, 1, 2, 3, 4), (5,), ())
+
+
+@pytest.mark.parametrize("dimensions", [5, 3, 0])
+async def test_images_of_which_nothing_is_known_are_clustered_afresh(cluster: Cluster, dimensions: int) -> None:
+    vectors, truth = blobs([30, 30, 30])
+    unknown = Before(np.full(90, -1), np.full((90, dimensions), np.nan, dtype=np.float32))
+    result = await cluster(vectors, before=unknown)
+    assert_identical(result, await cluster(vectors))
+    assert_groups(result.labels, truth)
+
+
+async def test_identical_images_of_which_one_is_known_stay_in_its_cluster(cluster: Cluster) -> None:
+    vectors, truth = blobs([40, 40, 40])
+    first = await cluster(vectors)
+    ids = np.concatenate([np.full(120, -1), first.labels + 7])
+    reduced = np.concatenate([np.full_like(first.reduced, np.nan), first.reduced])
+    result = await cluster(np.tile(vectors, (2, 1)), before=Before(ids, reduced))
+    np.testing.assert_array_equal(result.labels[:120], result.labels[120:])
+    assert_groups(result.labels[:120], truth)
+    assert match_identities(ids, result.labels, next_id=10).dissolved == ()
+
+
+async def test_what_is_known_of_other_images_is_refused(cluster: Cluster) -> None:
+    vectors, _ = blobs([20, 20])
+    with pytest.raises(ClusteringFailed, match="39 images does not go with 40 vectors"):
+        await cluster(vectors, before=Before(np.zeros(39, dtype=np.int64), np.zeros((39, 5), dtype=np.float32)))
 
 
 async def test_two_groups_are_two_clusters(cluster: Cluster) -> None:
@@ -255,6 +373,29 @@ async def test_a_cancelled_or_killed_job_costs_the_worker_and_the_next_gives_the
     large.unlink()
 
     assert_identical(await cluster(vectors), expected)
+
+
+@pytest.mark.parametrize("stage", [RunStage.REDUCING, RunStage.GROUPING, RunStage.MAPPING])
+async def test_a_job_can_be_cancelled_in_every_stage(cluster: Cluster, stage: RunStage) -> None:
+    np.save(cluster.path, blobs([300, 300, 300])[0])
+    reached = asyncio.Event()
+
+    def on_stage(now: RunStage, fraction: float) -> None:
+        if now is stage:
+            reached.set()
+
+    before = Before(np.full(900, -1), np.zeros((900, 0), dtype=np.float32))
+    job = asyncio.create_task(
+        cluster.clusterer.cluster(cluster.path, RequestedParameters().complete(900), on_stage, before)
+    )
+    await reached.wait()
+    started = time.monotonic()
+    job.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await job
+    assert time.monotonic() - started < 2
+    assert workers() == []
+    assert names(cluster.path.parent) == [cluster.path.name]
 
 
 async def test_after_closing_there_is_no_process_and_no_more_work(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from shoal_server.domain.cluster import NOISE
-from shoal_server.domain.voting import MIN_SHARE, NEIGHBORS, decide, leave_one_out_thresholds, vote
+from shoal_server.domain.voting import MIN_SHARE, NEIGHBORS, QUANTILE, decide, leave_one_out_thresholds, vote
 
 
 def ids(*values: int) -> NDArray[np.int64]:
@@ -42,6 +42,7 @@ def test_the_cluster_with_the_most_neighbours_wins() -> None:
     assert ballot.cluster_ids.tolist() == [3, 7]
     assert ballot.shares.tolist() == pytest.approx([0.6, 0.4])
     assert ballot.similarities.tolist() == pytest.approx([0.7, 0.75])
+    assert ballot.nearness == pytest.approx(0.72)
 
 
 def test_between_equals_the_nearest_neighbour_decides() -> None:
@@ -51,6 +52,7 @@ def test_between_equals_the_nearest_neighbour_decides() -> None:
 def test_neighbours_in_no_cluster_do_not_vote() -> None:
     ballot = vote(ids(NOISE, NOISE, 4), sims(0.9, 0.9, 0.5))
     assert (ballot.cluster_ids.tolist(), ballot.shares.tolist(), ballot.similarities.tolist()) == ([4], [1.0], [0.5])
+    assert ballot.nearness == 0.5
 
 
 @pytest.mark.parametrize("neighbors", [(), (NOISE, NOISE)])
@@ -133,9 +135,11 @@ def test_members_that_are_left_out_vote_as_new_images_do(monkeypatch: pytest.Mon
         ballot = vote(labels[row], similarity)
         if label == ballot.cluster_ids[0]:
             shown.append((label, float(ballot.similarities[0])))
-    everywhere = np.quantile([s for _, s in shown], 0.025)
+    everywhere = np.quantile([s for _, s in shown], QUANTILE)
     thresholds = leave_one_out_thresholds(rows, similarities, labels)
     for cluster, threshold in thresholds.items():
         own = [s for label, s in shown if label == cluster]
-        expected = everywhere if not own else (len(own) * np.quantile(own, 0.025) + 30 * everywhere) / (len(own) + 30)
+        expected = (
+            everywhere if not own else (len(own) * np.quantile(own, QUANTILE) + 30 * everywhere) / (len(own) + 30)
+        )
         assert threshold == pytest.approx(expected, abs=1e-6)

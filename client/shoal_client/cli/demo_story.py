@@ -12,8 +12,9 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from shoal_client.cli import cluster as cluster_command
 from shoal_client.cli.assign import sentence
+from shoal_client.cli.cluster import recluster
+from shoal_client.cli.following import show_result
 from shoal_client.cli.ingest import Tally, store
 from shoal_client.cli.output import console, printable
 from shoal_client.collection import Collection
@@ -61,8 +62,8 @@ def tell(collection: Collection, pictures: Pictures, address: str) -> None:
 
     _heading("They are clustered")
     began = time.monotonic()
-    run = cluster_command.recluster(collection, ClusteringParameters())
-    cluster_command.show(run, time.monotonic() - began, as_json=False)
+    run = recluster(collection, ClusteringParameters(), address)
+    show_result(collection, run, time.monotonic() - began, address, as_json=False)
     clusters = list(collection.clusters())
     if not clusters:
         console().print("The pictures form no groups; give the demo more of them.")

@@ -17,6 +17,9 @@ from shoal_client.errors import ShoalError
 #: The entry-point group: the name is the command's, the object a function that typer can register.
 COMMANDS = "shoal.commands"
 
+#: The heading in the help above commands about servers, those of other distributions among them.
+SERVER_PANEL = "Collections and servers"
+
 FAILURE = 1
 INTERRUPTED = 130
 
@@ -72,7 +75,7 @@ def _load(entry: EntryPoint) -> Any:
     except ModuleNotFoundError as error:
         return _stand_in(entry, error)
     registry = typer.Typer(add_completion=False)
-    registry.command(entry.name)(function)
+    registry.command(entry.name, rich_help_panel=SERVER_PANEL)(function)
     return typer.main.get_command(registry)
 
 
@@ -84,6 +87,7 @@ def _stand_in(entry: EntryPoint, error: ModuleNotFoundError) -> Any:
     @registry.command(
         entry.name,
         help="(not installed)",
+        rich_help_panel=SERVER_PANEL,
         context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
         add_help_option=False,
     )

@@ -13,8 +13,12 @@ from shoal_client.cli.options import (
     CollectionOption,
     JsonOption,
     LimitOption,
+    MomentFilterOption,
+    PlaceFilterOption,
     ServerOption,
+    ThemeFilterOption,
     UnclusteredOption,
+    filters,
     opened,
 )
 from shoal_client.cli.output import print_record, print_records
@@ -30,6 +34,9 @@ ImageArgument = Annotated[str, typer.Argument(metavar="ID", help="Id of a stored
 def list_images(
     cluster: ClusterFilterOption = None,
     unclustered: UnclusteredOption = False,
+    theme: ThemeFilterOption = None,
+    place: PlaceFilterOption = None,
+    moment: MomentFilterOption = None,
     limit: LimitOption = None,
     collection: CollectionOption = DEFAULT_COLLECTION,
     server: ServerOption = DEFAULT_TARGET,
@@ -38,7 +45,7 @@ def list_images(
     """Lists stored images in the order of their ids."""
     columns = {"id": "id", "cluster_id": "cluster", "captured_at": "taken", "uri": "picture"}
     with opened(server, collection) as target:
-        images = target.images(clusters=cluster or [], unclustered=unclustered)
+        images = target.images(**filters(cluster, unclustered, theme, place, moment))
         print_records((image_record(each) for each in islice(images, limit)), columns, as_json=as_json)
 
 

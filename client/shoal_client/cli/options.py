@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +15,7 @@ import typer
 from shoal_client.client import Client
 from shoal_client.collection import Collection
 from shoal_client.errors import InvalidArgument
-from shoal_client.transport import DEFAULT_MAX_MESSAGE_BYTES
+from shoal_client.transport import DEFAULT_MAX_MESSAGE_BYTES, DEFAULT_TARGET
 
 DEFAULT_COLLECTION = "default"
 
@@ -35,6 +37,69 @@ ClusterFilterOption = Annotated[
     list[int] | None, typer.Option("--cluster", metavar="ID", help="Only images in this cluster; may be repeated.")
 ]
 UnclusteredOption = Annotated[bool, typer.Option("--unclustered", help="Only images in no cluster.")]
+ThemeFilterOption = Annotated[
+    list[int] | None, typer.Option("--theme", metavar="ID", help="Only what is below this theme; may be repeated.")
+]
+PlaceFilterOption = Annotated[
+    list[int] | None, typer.Option("--place", metavar="ID", help="Only images taken at this place; may be repeated.")
+]
+MomentFilterOption = Annotated[
+    list[int] | None, typer.Option("--moment", metavar="ID", help="Only images of this moment; may be repeated.")
+]
+AuthorOption = Annotated[
+    str | None,
+    typer.Option("--author", metavar="NAME", help="Who asks, for the record; your login name if left out."),
+]
+ClusterArgument = Annotated[int, typer.Argument(metavar="CLUSTER", help="Id of a cluster.")]
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Id of a run.")]
+RunningArgument = Annotated[
+    str | None, typer.Argument(metavar="[RUN]", help="Id of a run; the one under way if left out.")
+]
+
+
+class Filters(TypedDict):
+    """Which images; an empty list lets all through."""
+
+    clusters: list[int]
+    unclustered: bool
+    themes: list[int]
+    places: list[int]
+    moments: list[int]
+
+
+def filters(
+    cluster: list[int] | None,
+    unclustered: bool,
+    theme: list[int] | None,
+    place: list[int] | None,
+    moment: list[int] | None,
+) -> Filters:
+    """Which images were asked for."""
+    return {
+        "clusters": cluster or [],
+        "unclustered": unclustered,
+        "themes": theme or [],
+        "places": place or [],
+        "moments": moment or [],
+    }
+
+
+def author_name(given: str | None) -> str:
+    """Who asks: as given, or the login name; empty if the system has none."""
+    if given is not None:
+        return given
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # a user id without a name, as in some containers
+        return ""
+
+
+def command_line(*words: object, collection: str, server: str) -> str:
+    """A command to copy that asks the same server about the same collection."""
+    options = [] if collection == DEFAULT_COLLECTION else ["--collection", collection]
+    if server != os.environ.get("SHOAL_SERVER", DEFAULT_TARGET):
+        options += ["--server", server]
+    return shlex.join(["shoal", *map(str, words), *options])
 
 
 class Query(TypedDict):

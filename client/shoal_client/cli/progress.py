@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -63,10 +65,11 @@ class RunProgress:
             BarColumn(),
             TextColumn("{task.percentage:>3.0f}%"),
             TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
             console=error,
             disable=not error.is_terminal,
         )
-        self._task = self._progress.add_task(STAGES[RunStage.UNKNOWN], total=1.0)
+        self._task = self._progress.add_task(STAGES[RunStage.UNKNOWN], total=1.0, left="")
 
     def __enter__(self) -> RunProgress:
         self._progress.start()
@@ -77,4 +80,20 @@ class RunProgress:
 
     def show(self, run: ClusteringRun) -> None:
         """Shows how far the run is."""
-        self._progress.update(self._task, description=STAGES[run.stage], completed=run.progress)
+        self._progress.update(
+            self._task, description=STAGES[run.stage], completed=run.progress, left=time_left(run.remaining)
+        )
+
+
+def time_left(remaining: timedelta | None) -> str:
+    """An estimate in words, no finer than it deserves; empty if there is none."""
+    if remaining is None:
+        return ""
+    seconds = remaining.total_seconds()
+    if seconds < 5:
+        return "a few seconds left"
+    if seconds < 90:
+        return f"about {round(seconds / 5) * 5} s left"
+    if seconds < 5400:
+        return f"about {round(seconds / 60)} min left"
+    return f"about {seconds / 3600:.1f} h left"

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from shoal_client.errors import ShoalError
-from shoal_client.results import Assignment, Cluster, ClusteringRun, ClusterMatch, CollectionInfo, Image, ImageMatch
+from shoal_client.results import Assignment, Cluster, ClusterMatch, CollectionInfo, Image, ImageMatch
 
 
 def collection_record(collection: CollectionInfo) -> dict[str, Any]:
@@ -22,7 +22,8 @@ def collection_record(collection: CollectionInfo) -> dict[str, Any]:
 
 def image_record(image: Image) -> dict[str, Any]:
     """A stored image with its payload fields; a field that is not known is left out, except ``cluster_id``."""
-    known = {name: value for name, value in asdict(image.metadata).items() if value is not None}
+    groups = {"place_id": image.place_id, "moment_id": image.moment_id}
+    known = {name: value for name, value in (groups | asdict(image.metadata)).items() if value is not None}
     return {
         "id": image.id,
         "uri": image.uri,
@@ -48,7 +49,33 @@ def cluster_record(cluster: Cluster) -> dict[str, Any]:
         "size": cluster.size,
         "name_source": cluster.name_source.value,
         "cohesion": cluster.cohesion,
+        "separation": cluster.separation,
+        "pinned": cluster.pinned,
+        "theme_id": cluster.theme_id,
         "exemplars": list(cluster.exemplars),
+    }
+
+
+def cluster_details(cluster: Cluster) -> dict[str, Any]:
+    """All that is known of a cluster; ``medoid`` is its most typical image."""
+    return {
+        "id": cluster.id,
+        "name": cluster.name,
+        "name_source": cluster.name_source.value,
+        "name_candidates": [asdict(each) for each in cluster.name_candidates],
+        "size": cluster.size,
+        "run_size": cluster.run_size,
+        "cohesion": cluster.cohesion,
+        "separation": cluster.separation,
+        "assign_threshold": cluster.assign_threshold,
+        "pinned": cluster.pinned,
+        "merged": cluster.merged,
+        "split": cluster.split,
+        "theme_id": cluster.theme_id,
+        "created_at": cluster.created_at.isoformat(),
+        "medoid": cluster.exemplars[0] if cluster.exemplars else None,
+        "exemplars": list(cluster.exemplars),
+        "borderline": list(cluster.borderline),
     }
 
 
@@ -65,14 +92,9 @@ def assignment_record(assignment: Assignment) -> dict[str, Any]:
         "name": assignment.name,
         "similarity": assignment.similarity,
         "outlier": assignment.outlier,
+        "outlier_score": assignment.outlier_score,
         "alternatives": [asdict(each) for each in assignment.alternatives],
     }
-
-
-def run_record(run: ClusteringRun, seconds: float) -> dict[str, Any]:
-    """A run that succeeded; ``seconds`` is how long it took."""
-    summary = {} if run.summary is None else asdict(run.summary)
-    return {"run": run.id, **summary, "seconds": round(seconds, 3)}
 
 
 def failure_record(path: str, error: ShoalError) -> dict[str, Any]:

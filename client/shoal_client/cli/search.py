@@ -14,9 +14,13 @@ from shoal_client.cli.options import (
     ImageOption,
     JsonOption,
     LikeOption,
+    MomentFilterOption,
+    PlaceFilterOption,
     ServerOption,
     TextArgument,
+    ThemeFilterOption,
     UnclusteredOption,
+    filters,
     opened,
     query,
 )
@@ -31,6 +35,9 @@ def search(
     like: LikeOption = None,
     cluster: ClusterFilterOption = None,
     unclustered: UnclusteredOption = False,
+    theme: ThemeFilterOption = None,
+    place: PlaceFilterOption = None,
+    moment: MomentFilterOption = None,
     threshold: Annotated[
         float | None, typer.Option("--threshold", min=-1, max=1, help="Leave out what scores less: cosine similarity.")
     ] = None,
@@ -41,9 +48,8 @@ def search(
 ) -> None:
     """Finds images most like a text, a file or a stored image, best first."""
     wanted = query(text, image, like)
+    chosen = filters(cluster, unclustered, theme, place, moment)
     with opened(server, collection) as target:
-        matches = target.search(
-            **wanted, clusters=cluster or [], unclustered=unclustered, score_threshold=threshold, limit=limit
-        )
+        matches = target.search(**wanted, **chosen, score_threshold=threshold, limit=limit)
     columns = {"score": "score", "cluster_id": "cluster", "uri": "picture", "id": "id"}
     print_records(map(image_match_record, matches), columns, as_json=as_json)

@@ -1,14 +1,17 @@
-"""Putting a run in force: its cluster ids go to the images, only where they differ.
+"""Putting a run in force: its ids go to the images, only where they differ.
 
 The journal is the run's own file, written before anything else, and ``activating_run`` in the collection's record:
 
 1. the run's file and clusters are stored, nothing of it is visible;
-2. the record says ``activating_run`` (one atomic write: from here on the run will be in force, crash or not);
-3. the ids of the points that differ are written, grouped by id;
-4. the record says ``active_run`` (one atomic write).
+2. the file of the run in force is completed with the images that came since, so that it can be put in force again
+   exactly as it is left;
+3. the record says ``activating_run`` (one atomic write: from here on the run will be in force, crash or not);
+4. the ids of the points that differ are written, grouped by id;
+5. the record says ``active_run`` (one atomic write).
 
-A crash before 2 leaves the run without effect. After 2, the next start does 3 and 4 again: both can be repeated. A
-store that does not answer in 3 or 4 is asked again until it does; until then nothing that names a cluster is answered.
+A crash before 3 leaves the run without effect. After 3, the next start does 4 and 5 again: both can be repeated. A
+store that does not answer in 4 or 5 is asked again until it does; until then nothing that names a cluster is answered.
+Who cancels in 4 has the run before activated in its place, by the same steps.
 """
 
 from __future__ import annotations
@@ -16,8 +19,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -25,10 +28,15 @@ import numpy as np
 
 from shoal_server.application.assign import vote_on
 from shoal_server.application.open_collections import ClusterSet, OpenCollection, OpenCollections
-from shoal_server.application.ports import RunAssignments, RunFiles, Store
+from shoal_server.application.ports import RunAssignments, RunFiles, Store, StoredVectors
+from shoal_server.application.present import read_present
 from shoal_server.domain.cluster import NOISE, Cluster, NameSource
 from shoal_server.domain.errors import RunNotFound, ShoalError, StoreUnavailable
-from shoal_server.domain.run import ClusteringRun, RunStage, RunState, RunSummary
+from shoal_server.domain.groupings import Groupings
+from shoal_server.domain.moments import moment_of
+from shoal_server.domain.payload import CLUSTER_ID, MOMENT_ID, PLACE_ID
+from shoal_server.domain.places import place_of
+from shoal_server.domain.run import ClusteringRun, RunStage, RunState
 
 #: Most ids in one write; large enough that a cluster is mostly one write.
 WRITE_BATCH = 1000
@@ -41,31 +49,71 @@ LONGEST_PAUSE_S = 15.0
 _log = logging.getLogger(__name__)
 
 
+class Withdrawn(Exception):
+    """Somebody cancelled while ids were being written."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """What is to be in force.
+
+    Attributes:
+        clusters: of the run.
+        groupings: of the run.
+        wanted: cluster, place and moment of every image that the run knows.
+        votes: whether images it does not know are voted on; if not, they are in no cluster.
+    """
+
+    clusters: ClusterSet
+    groupings: Groupings
+    wanted: Mapping[UUID, tuple[int, int, int]]
+    votes: bool = True
+
+
 class Activation:
-    """Writes a run's cluster ids back and makes it the active one."""
+    """Writes a run's ids back and makes it the active one."""
 
     def __init__(self, collections: OpenCollections, store: Store, files: RunFiles) -> None:
         self._collections = collections
         self._store = store
         self._files = files
 
-    async def put_in_force(self, opened: OpenCollection, run: ClusteringRun, summary: RunSummary) -> ClusteringRun:
-        """Steps 2 to 4 for a run whose file and clusters are stored.
+    async def put_in_force(
+        self, opened: OpenCollection, run: ClusteringRun, withdrawn: Callable[[], bool] = lambda: False
+    ) -> ClusteringRun:
+        """Steps 2 to 5 for a run whose file and clusters are stored.
 
         Args:
-            opened: its collection.
-            run: the run, under way.
-            summary: what came out of it, but for the number of writes.
+            opened: its collection; the caller holds ``deciding``.
+            run: the run with its summary, under way or complete.
+            withdrawn: asked before each write; once it says yes, what was written is taken back.
 
         Returns:
-            The run's final record. If anything is raised while the collection's record says ``activating_run``, the
-            next start finishes the work.
+            The run's final record; CANCELLED if it was withdrawn. If anything is raised while the collection's record
+            says ``activating_run``, the next start finishes the work.
         """
         # The summary goes to disk first, so that an activation finished after a crash can still tell it.
-        run = replace(run, stage=RunStage.WRITING, summary=summary)
         await self._store.put_run(opened.id, run)
-        await self._collections.change(opened, activating_run=run.id)
-        return await self._finish(opened, run, summary)
+        target = await self._target(opened, run.id)
+        async with opened.gate.activating():
+            if opened.record.active_run != run.id:
+                await self._complete_superseded(opened)
+            superseded = opened.record.active_run
+            await self._collections.change(opened, activating_run=run.id)
+            try:
+                writes = await self._switch(opened, run.id, target, withdrawn)
+            except Withdrawn:
+                await self._take_back(opened, superseded)
+                return replace(run, state=RunState.CANCELLED, ended_at=datetime.now(UTC), remaining_s=None)
+            except BaseException as error:
+                # Some ids are written, some are not: the next start finishes the work before it serves.
+                opened.set_aside = (
+                    f"collection {opened.id!r} cannot be used: putting run {run.id!r} in force failed half-way "
+                    f"({error or type(error).__name__}); start the server again to finish it"
+                )
+                _log.error("%s", opened.set_aside)
+                raise
+        return await self._end(opened, run, writes)
 
     async def resume(self, opened: OpenCollection) -> ClusteringRun | None:
         """Completes an activation that a crash interrupted; None if there was none.
@@ -78,26 +126,30 @@ class Activation:
         run = await self._store.get_run(opened.id, opened.record.activating_run)
         if run.summary is None:
             raise RunNotFound(opened.id, run.id)
-        return await self._finish(opened, run, run.summary)
-
-    async def _finish(self, opened: OpenCollection, run: ClusteringRun, summary: RunSummary) -> ClusteringRun:
-        found = await self._store.get_clusters(opened.id, run.id)
-        assignments = await self._files.read(opened.id, run.id)
-        superseded = opened.record.active_run
+        target = await self._target(opened, run.id)
         async with opened.gate.activating():
-            writes = await self._switch(opened, run, found, assignments)
+            writes = await self._switch(opened, run.id, target)
+        return await self._end(opened, run, writes)
+
+    async def _target(self, opened: OpenCollection, run: str) -> _Target:
+        clusters = ClusterSet(run, await self._store.get_clusters(opened.id, run))
+        assignments = await self._files.read(opened.id, run)
+        return _Target(clusters, await self._store.get_groupings(opened.id, run), _wanted(assignments))
+
+    async def _end(self, opened: OpenCollection, run: ClusteringRun, writes: int) -> ClusteringRun:
+        now = datetime.now(UTC)
         finished = replace(
             run,
             state=RunState.SUCCEEDED,
             stage=RunStage.WRITING,
             progress=1.0,
-            ended_at=datetime.now(UTC),
-            summary=replace(summary, payload_writes=summary.payload_writes + writes),
+            ended_at=run.ended_at or now,
+            activated_at=now,
+            summary=None if run.summary is None else replace(run.summary, payload_writes=writes),
+            remaining_s=None,
         )
         try:
             await self._store.put_run(opened.id, finished)
-            if superseded is not None and superseded != run.id:
-                await self._store.delete_clusters(opened.id, superseded)
             if writes:
                 await self._store.optimize(opened.id)
         except ShoalError as error:
@@ -105,71 +157,89 @@ class Activation:
             _log.warning("collection %s: tidying up after run %s failed: %s", opened.id, run.id, error.message)
         return finished
 
+    async def _complete_superseded(self, opened: OpenCollection) -> None:
+        """Step 2."""
+        superseded = opened.record.active_run
+        if superseded is None:
+            return
+        present = await read_present(self._store, self._files, opened)
+        as_left = present.assignments
+        if bool(present.read.all()):
+            try:
+                stored = _wanted(await self._files.read(opened.id, superseded))
+            except RunNotFound:
+                stored = {}
+            if all(stored.get(identity) == place for identity, place in _wanted(as_left).items()):
+                return
+        await self._files.write(opened.id, superseded, as_left)
+
     async def _switch(
-        self, opened: OpenCollection, run: ClusteringRun, found: list[Cluster], assignments: RunAssignments
+        self, opened: OpenCollection, run: str | None, target: _Target, withdrawn: Callable[[], bool] = lambda: False
     ) -> int:
-        """Steps 3 and 4, again and again until the store has taken them; the number of points written."""
-        wanted = dict(zip(assignments.ids, assignments.cluster_ids.tolist(), strict=True))
-        writes = 0
+        """Steps 4 and 5, again and again until the store has taken them; the number of points written."""
+        written: set[UUID] = set()
         pause = FIRST_PAUSE_S
         while True:
             try:
-                clusters = ClusterSet(run.id, await self._with_names_given_since(opened, run, found))
-                writes += await self._write_differences(opened, clusters, wanted)
-                await self._collections.change(opened, active_run=run.id, activating_run=None)
+                named = await self._with_present_names(opened, target.clusters)
+                await self._write_differences(opened, replace(target, clusters=named), written, withdrawn)
+                if withdrawn():
+                    raise Withdrawn
+                await self._collections.change(opened, active_run=run, activating_run=None)
             except StoreUnavailable as error:
                 _log.warning(
-                    "collection %s: writing the cluster ids of run %s back goes on in %.1f s: %s",
-                    *(opened.id, run.id, pause, error.message),
+                    "collection %s: writing the ids of run %s back goes on in %.1f s: %s",
+                    *(opened.id, run, pause, error.message),
                 )
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_S)
             else:
-                opened.clusters = clusters
-                return writes
+                opened.clusters = None if run is None else named
+                opened.groupings = target.groupings
+                return len(written)
 
-    async def _with_names_given_since(
-        self, opened: OpenCollection, run: ClusteringRun, found: list[Cluster]
-    ) -> list[Cluster]:
-        """What people named or gave back to the algorithm while the run was under way must not be lost."""
+    async def _take_back(self, opened: OpenCollection, superseded: str | None) -> None:
+        """Puts what was in force before in force again."""
+        if superseded is None:
+            # Until all is cleared the record goes on to name the run: a crash now completes it instead.
+            nothing = _Target(ClusterSet("", ()), Groupings(), {}, votes=False)
+            await self._switch(opened, None, nothing)
+            return
+        target = await self._target(opened, superseded)
+        await self._collections.change(opened, activating_run=superseded)
+        await self._switch(opened, superseded, target)
+
+    async def _with_present_names(self, opened: OpenCollection, clusters: ClusterSet) -> ClusterSet:
+        """What people named, or gave back to the algorithm, since the run was stored must not be lost."""
         before = {} if opened.clusters is None else opened.clusters.clusters
-        clusters = []
-        for cluster in found:
+        named: list[Cluster] = []
+        for cluster in clusters.clusters.values():
             former = before.get(cluster.id)
-            given = former is not None and former.name_source is NameSource.PERSON
-            name = former.name if former is not None and given else ""
-            if former is not None and (given or cluster.name_source is NameSource.PERSON):
-                named = cluster.renamed(name)
-                if named != cluster:
-                    await self._store.put_cluster(opened.id, run.id, named)
-                clusters.append(named)
+            if former is not None and NameSource.PERSON in (former.name_source, cluster.name_source):
+                present = cluster.renamed(former.name if former.name_source is NameSource.PERSON else "")
+                if present != cluster:
+                    await self._store.put_cluster(opened.id, clusters.run, present)
+                named.append(present)
             else:
-                clusters.append(cluster)
-        return clusters
+                named.append(cluster)
+        return ClusterSet(clusters.run, named)
 
-    async def _write_differences(self, opened: OpenCollection, clusters: ClusterSet, wanted: Mapping[UUID, int]) -> int:
-        changes: dict[int, list[UUID]] = defaultdict(list)
+    async def _write_differences(
+        self, opened: OpenCollection, target: _Target, written: set[UUID], withdrawn: Callable[[], bool]
+    ) -> None:
+        changes: dict[tuple[str, int], list[UUID]] = defaultdict(list)
         arrived: dict[UUID, int] = {}
         async for stretch in self._store.scan_vectors(opened.id, with_vectors=False):
-            for identity, current in zip(stretch.ids, stretch.cluster_ids.tolist(), strict=True):
-                if identity not in wanted:
-                    if current != NOISE and current not in clusters.clusters:
-                        # Its cluster is no more, and must not be voted for.
-                        changes[NOISE].append(identity)
-                        current = NOISE
-                    arrived[identity] = current
-                elif wanted[identity] != current:
-                    changes[wanted[identity]].append(identity)
-        writes = await self._write(opened, changes)
-        if arrived:
-            writes += await self._write(opened, await self._votes_on(opened, clusters, arrived))
-        return writes
+            _compare(stretch, target, changes, arrived)
+        await self._write(opened, changes, written, withdrawn)
+        if arrived and target.votes:
+            await self._write(opened, await self._votes_on(opened, target.clusters, arrived), written, withdrawn)
 
     async def _votes_on(
         self, opened: OpenCollection, clusters: ClusterSet, arrived: Mapping[UUID, int]
-    ) -> dict[int, list[UUID]]:
+    ) -> dict[tuple[str, int], list[UUID]]:
         """The changes for images that came after the run had read the collection."""
-        changes: dict[int, list[UUID]] = defaultdict(list)
+        changes: dict[tuple[str, int], list[UUID]] = defaultdict(list)
         ids = list(arrived)
         for start in range(0, len(ids), VOTE_BATCH):
             batch = ids[start : start + VOTE_BATCH]
@@ -180,13 +250,48 @@ class Activation:
             for identity, (cluster_id, _) in zip(found, decisions, strict=True):
                 wanted = NOISE if cluster_id is None else cluster_id
                 if wanted != arrived[identity]:
-                    changes[wanted].append(identity)
+                    changes[CLUSTER_ID, wanted].append(identity)
         return changes
 
-    async def _write(self, opened: OpenCollection, changes: Mapping[int, list[UUID]]) -> int:
-        for cluster_id, ids in changes.items():
+    async def _write(
+        self,
+        opened: OpenCollection,
+        changes: Mapping[tuple[str, int], list[UUID]],
+        written: set[UUID],
+        withdrawn: Callable[[], bool],
+    ) -> None:
+        for (field, group_id), ids in changes.items():
             for start in range(0, len(ids), WRITE_BATCH):
-                await self._store.set_cluster(
-                    opened.id, None if cluster_id == NOISE else cluster_id, ids[start : start + WRITE_BATCH]
-                )
-        return sum(map(len, changes.values()))
+                if withdrawn():
+                    raise Withdrawn
+                batch = ids[start : start + WRITE_BATCH]
+                await self._store.set_group(opened.id, field, None if group_id == NOISE else group_id, batch)
+                written.update(batch)
+
+
+def _wanted(assignments: RunAssignments) -> dict[UUID, tuple[int, int, int]]:
+    columns = (assignments.cluster_ids, assignments.place_ids, assignments.moment_ids)
+    return dict(zip(assignments.ids, zip(*(column.tolist() for column in columns), strict=True), strict=True))
+
+
+def _compare(
+    stretch: StoredVectors,
+    target: _Target,
+    changes: dict[tuple[str, int], list[UUID]],
+    arrived: dict[UUID, int],
+) -> None:
+    """Adds what must be changed of a stretch, and the images that the target does not know with their clusters."""
+    columns = (stretch.cluster_ids, stretch.place_ids, stretch.moment_ids)
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    for number, (identity, current) in enumerate(zip(stretch.ids, rows, strict=True)):
+        wanted = target.wanted.get(identity)
+        if wanted is None:
+            # A cluster that is no more must not be voted for.
+            lives = target.votes and current[0] in target.clusters.clusters
+            arrived[identity] = current[0] if lives else NOISE
+            place = place_of(stretch.locations[number], target.groupings.places)
+            moment = moment_of(stretch.captured_at[number], target.groupings.moments)
+            wanted = (arrived[identity], NOISE if place is None else place, NOISE if moment is None else moment)
+        for field, is_now, should_be in zip((CLUSTER_ID, PLACE_ID, MOMENT_ID), current, wanted, strict=True):
+            if is_now != should_be:
+                changes[field, should_be].append(identity)

@@ -39,11 +39,14 @@ class Assignment:
     Attributes:
         cluster: the winner; None if the image is an outlier.
         similarity: of the winner, also when the image is an outlier, -1 to 1; 0 if nobody voted.
+        outlier_score: 1 less the mean cosine similarity to the nearest clustered neighbours, 0 to 2; 2 if there are
+            none.
         alternatives: all that got votes, the winner first.
     """
 
     cluster: Cluster | None
     similarity: float
+    outlier_score: float
     alternatives: tuple[Alternative, ...]
 
 
@@ -101,5 +104,6 @@ class Assign:
         return Assignment(
             cluster=None if winner is None else active.clusters[winner],
             similarity=alternatives[0].similarity if alternatives else 0.0,
+            outlier_score=1.0 - ballot.nearness,
             alternatives=alternatives,
         )

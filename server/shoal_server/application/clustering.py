@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from shoal_server.application.activation import Activation
+from shoal_server.application.history import History
 from shoal_server.application.live_run import LiveRun
 from shoal_server.application.open_collections import OpenCollection, OpenCollections
 from shoal_server.application.ports import Store
@@ -19,14 +20,16 @@ from shoal_server.domain.errors import (
     CollectionNotFound,
     InvalidField,
     RunInProgress,
-    RunNotCancellable,
     ShoalError,
 )
-from shoal_server.domain.run import STAGE_START, ClusteringRun, RequestedParameters, RunStage, RunState
+from shoal_server.domain.run import ClusteringRun, RequestedParameters, RunStage, RunState
 
 _log = logging.getLogger(__name__)
 
 MAX_REQUEST_ID = 64
+
+#: What the trigger of a run that takes a correction back begins with; the correction's id follows.
+UNDO = "undo "
 
 _STOPPED = "the server stopped while it was under way; run it again"
 #: Seconds that an activation gets to end when the server is stopped. One that does not is finished by the next start.
@@ -42,12 +45,25 @@ class Clustering:
         store: Store,
         reclustering: Reclustering,
         activation: Activation,
+        history: History,
         tasks: asyncio.TaskGroup,
+        on_ended: Callable[[str, ClusteringRun], None] = lambda collection, run: None,
     ) -> None:
+        """Args:
+        collections: whose.
+        store: of their records.
+        reclustering: does the finding.
+        activation: puts what was found in force.
+        history: tidies up after a run.
+        tasks: that the runs' tasks belong to.
+        on_ended: told of every run that ended.
+        """
         self._collections = collections
         self._store = store
         self._reclustering = reclustering
         self._activation = activation
+        self._history = history
+        self._on_ended = on_ended
         self._tasks = tasks
         self._live: dict[str, LiveRun] = {}
         self._running: set[asyncio.Task[None]] = set()
@@ -74,20 +90,42 @@ class Clustering:
         if resumed is not None:
             _log.warning("collection %s: finished putting run %s in force after a crash", opened.id, resumed.id)
         for run in await self._store.list_runs(opened.id):
-            in_force = run.id == opened.record.active_run
-            if not in_force:
-                await self._store.delete_clusters(opened.id, run.id)
-            if run.state is RunState.SUCCEEDED or (run.state.ended and not in_force):
+            if run.state is not RunState.RUNNING:
                 continue
-            if in_force:
+            if run.id == opened.record.active_run:
                 # Only the last write of its own record was missing.
-                ended = replace(run, state=RunState.SUCCEEDED, progress=1.0, ended_at=datetime.now(UTC))
+                now = datetime.now(UTC)
+                ended = replace(run, state=RunState.SUCCEEDED, progress=1.0, ended_at=now, activated_at=now)
+                await self._store.put_run(opened.id, ended)
             else:
-                ended = _failed(run, _STOPPED, "SERVER_STOPPED")
-            await self._store.put_run(opened.id, ended)
+                await self._record(opened, _failed(run, _STOPPED, "SERVER_STOPPED"))
+        await self._recover_corrections(opened)
+        await self._history.tidy(opened)
 
-    async def start(self, collection: str, requested: RequestedParameters, request_id: str) -> ClusteringRun:
+    async def _recover_corrections(self, opened: OpenCollection) -> None:
+        """Makes the records of corrections agree with what came of their runs."""
+        runs = {run.id: run for run in await self._store.list_runs(opened.id)}
+        undone = {
+            run.trigger.removeprefix(UNDO): run for run in runs.values() if run.state.complete and UNDO in run.trigger
+        }
+        for correction in await self._store.list_corrections(opened.id):
+            made = None if correction.run is None else runs.get(correction.run)
+            if made is not None and not made.state.complete:
+                await self._store.delete_correction(opened.id, correction.id)
+            elif correction.undone_at is None and correction.id in undone:
+                taken_back = replace(correction, undone_at=undone[correction.id].ended_at)
+                await self._store.put_correction(opened.id, taken_back)
+
+    async def start(
+        self, collection: str, requested: RequestedParameters, request_id: str, trigger: str = "person"
+    ) -> ClusteringRun:
         """Starts a run, or finds the one that this request id started before.
+
+        Args:
+            collection: which.
+            requested: how to do it.
+            request_id: the caller's idempotency key; may be empty.
+            trigger: who asks.
 
         Raises:
             InvalidField: a parameter is out of its range, or the request id is too long.
@@ -112,13 +150,14 @@ class Clustering:
                 raise CollectionNotFound(collection)
             now = datetime.now(UTC)
             run = ClusteringRun(
-                id=f"{now:%Y%m%d-%H%M%S}-{now.microsecond:06d}-{secrets.token_hex(2)}",
+                id=new_run_id(now),
                 state=RunState.RUNNING,
                 stage=RunStage.READING,
                 progress=0.0,
                 created_at=now,
                 requested=requested,
                 request_id=request_id,
+                trigger=trigger,
             )
             live = self._live[collection] = LiveRun(run)
             task = self._tasks.create_task(self._carry_out(opened, live), name=f"clustering {collection}")
@@ -143,17 +182,17 @@ class Clustering:
         return [live.run if live is not None and live.run.id == run.id else _as_it_is(run) for run in stored]
 
     async def cancel(self, collection: str, run: str) -> ClusteringRun:
-        """Stops a run and waits until it has stopped; one that has ended is answered as it is.
+        """Stops a run and waits until it has stopped; what it wrote is taken back.
+
+        One that has ended, or is past its last write, is answered as it is.
 
         Raises:
             RunNotFound: there is none of that id.
-            RunNotCancellable: it is being put in force.
         """
         live = await self._live_run(collection, run)
         if live is None:
             return _as_it_is(await self._store.get_run(collection, run))
-        if not live.cancel():
-            raise RunNotCancellable(collection, run)
+        live.cancel()
         await live.end()
         return live.run
 
@@ -184,17 +223,11 @@ class Clustering:
                 task.cancel()
 
     async def forget(self, opened: OpenCollection) -> None:
-        """Ends the run of a collection that is about to be deleted.
-
-        Raises:
-            RunNotCancellable: it is being put in force.
-        """
+        """Ends the run of a collection that is about to be deleted."""
         live = self._live.get(opened.id)
-        if live is None:
-            return
-        if not live.cancel():
-            raise RunNotCancellable(opened.id, live.run.id)
-        await live.end()
+        if live is not None:
+            live.cancel()
+            await live.end()
 
     async def _live_run(self, collection: str, run: str) -> LiveRun | None:
         await self._collections.open_any(collection)
@@ -206,11 +239,14 @@ class Clustering:
         ended = _failed(live.run, _STOPPED, "SERVER_STOPPED")
         try:
             ended = await self._outcome(opened, live)
-            if ended.state is not RunState.SUCCEEDED:
+            if ended.state is RunState.SUCCEEDED:
+                await self._history.tidy(opened)
+            else:
                 await self._record(opened, ended)
         finally:
             del self._live[opened.id]
             live.now(ended)
+            self._on_ended(opened.id, ended)
 
     async def _outcome(self, opened: OpenCollection, live: LiveRun) -> ClusteringRun:
         try:
@@ -218,7 +254,7 @@ class Clustering:
         except asyncio.CancelledError:
             if live.stopped_because is not None:
                 return _failed(live.run, live.stopped_because, "SERVER_STOPPED")
-            return replace(live.run, state=RunState.CANCELLED, ended_at=datetime.now(UTC))
+            return replace(live.run, state=RunState.CANCELLED, ended_at=datetime.now(UTC), remaining_s=None)
         except ShoalError as error:
             _log.warning("collection %s: run %s failed: %s", opened.id, live.run.id, error.message)
             return _failed(live.run, error.message, error.reason)
@@ -230,47 +266,61 @@ class Clustering:
     async def _record(self, opened: OpenCollection, ended: ClusteringRun) -> None:
         """Stores the end of a run that did not come into force."""
         if opened.record.activating_run == ended.id:
-            # Some ids are written, some are not. The record must stay as it is for the next start to finish the work.
-            opened.set_aside = (
-                f"collection {opened.id!r} cannot be used: putting run {ended.id!r} in force failed half-way "
-                f"({ended.error}); start the server again to finish it"
-            )
-            _log.error("%s", opened.set_aside)
+            # The record must stay as it is for the next start to finish the work.
             return
         try:
             await self._store.put_run(opened.id, ended)
-            await self._store.delete_clusters(opened.id, ended.id)
+            if not ended.state.complete:
+                await self._history.drop(opened, ended.id)
         except ShoalError as error:
             # The record still says that the run is under way; the next start puts that right.
             _log.warning("collection %s: the end of run %s was not recorded: %s", opened.id, ended.id, error.message)
 
     async def _find_and_activate(self, opened: OpenCollection, live: LiveRun) -> ClusteringRun:
-        def on_stage(stage: RunStage, share: float) -> None:
-            live.now(replace(live.run, stage=stage, progress=_progress(stage, share)))
-
         try:
             await self._store.put_run(opened.id, live.run)
         except BaseException as error:
             live.recorded.set_exception(error if isinstance(error, Exception) else ClusteringFailed(_STOPPED))
             raise
         live.recorded.set_result(None)
-        finding = self._reclustering.find(opened, live.run.id, live.run.requested, on_stage)
-        found = await live.find(asyncio.create_task(finding, name=f"finding clusters in {opened.id}"))
-        on_stage(RunStage.WRITING, 0.0)
-        live.now(replace(live.run, parameters=found.parameters))
-        await self._collections.change(opened, next_cluster_id=found.next_cluster_id)
-        return await self._activation.put_in_force(opened, live.run, found.summary)
+        async with self._reclustering.at_work() as scratch:
+            finding = self._reclustering.find(opened, live.run.requested, scratch, live.at)
+            grouped = await live.step(asyncio.create_task(finding, name=f"finding clusters in {opened.id}"))
+            async with opened.deciding:
+                live.at(RunStage.MATCHING, 0.0)
+                matching = self._reclustering.match(opened, live.run, grouped)
+                found = await live.step(asyncio.create_task(matching, name=f"matching clusters of {opened.id}"))
+                # Ids that were worked out are used up, whatever becomes of the run.
+                await self._collections.change(opened, **found.next_ids)
+                live.begin_writing()
+                live.now(found.run)
+                if found.run.held_because:
+                    return replace(
+                        found.run,
+                        state=RunState.HELD_BACK,
+                        progress=1.0,
+                        ended_at=datetime.now(UTC),
+                        remaining_s=None,
+                    )
+                live.at(RunStage.WRITING, 0.0)
+                return await self._activation.put_in_force(opened, live.run, lambda: live.withdrawn)
 
 
-def _progress(stage: RunStage, share: float) -> float:
-    stages = list(STAGE_START)
-    after = stages.index(stage) + 1
-    end = STAGE_START[stages[after]] if after < len(stages) else 1.0
-    return STAGE_START[stage] + share * (end - STAGE_START[stage])
+def new_run_id(now: datetime) -> str:
+    """An id for a run or a correction that sorts by time."""
+    return f"{now:%Y%m%d-%H%M%S}-{now.microsecond:06d}-{secrets.token_hex(2)}"
 
 
 def _failed(run: ClusteringRun, problem: str, reason: str) -> ClusteringRun:
-    return replace(run, state=RunState.FAILED, ended_at=datetime.now(UTC), error=problem, error_reason=reason)
+    return replace(
+        run,
+        state=RunState.FAILED,
+        ended_at=datetime.now(UTC),
+        error=problem,
+        error_reason=reason,
+        held_because=(),
+        remaining_s=None,
+    )
 
 
 def _as_it_is(run: ClusteringRun) -> ClusteringRun:

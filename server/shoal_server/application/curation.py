@@ -1,16 +1,15 @@
-"""Looking at the clusters in force and changing what people may change."""
+"""Looking at the clusters in force, and at themes, places and moments."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shoal_server.application.open_collections import OpenCollections
 from shoal_server.application.ports import Store
-from shoal_server.application.unbroken import unbroken
 from shoal_server.domain.cluster import Cluster
-from shoal_server.domain.errors import InvalidField
-
-MAX_NAME = 200
+from shoal_server.domain.groupings import Groupings, Theme
+from shoal_server.domain.themes import clusters_of_themes
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,29 +22,60 @@ class CountedCluster:
 
 @dataclass(frozen=True, slots=True)
 class CountedClusters:
-    """The clusters in force, those first that the run made largest, and the run's id (empty before the first)."""
+    """Clusters in force.
+
+    Attributes:
+        run: whose; empty before the first.
+        clusters: those first that the run made largest.
+        themes: all of the run's, parents before children.
+    """
 
     run: str
     clusters: list[CountedCluster]
+    themes: tuple[Theme, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GroupingsInForce:
+    """The themes, places and moments of the run in force.
+
+    Attributes:
+        run: empty before the first.
+        groupings: themes with parents before children, places with the largest first, moments in the order of time.
+    """
+
+    run: str
+    groupings: Groupings
 
 
 class Curation:
-    """Reads clusters and takes people's corrections."""
+    """Reads clusters and the other groupings."""
 
     def __init__(self, collections: OpenCollections, store: Store) -> None:
         self._collections = collections
         self._store = store
 
-    async def list(self, collection: str) -> CountedClusters:
-        """All clusters in force. Their order does not change while the run is in force, so that pages fit together."""
+    async def list(self, collection: str, themes: Sequence[int] = ()) -> CountedClusters:
+        """All clusters in force, or those below some themes.
+
+        Their order does not change while the run is in force, so that pages fit together.
+
+        Raises:
+            ThemeNotFound: one of the themes is not in force.
+        """
         opened = await self._collections.open(collection)
         async with opened.gate.reading():
+            among = clusters_of_themes(collection, opened.groupings, themes)
             if opened.clusters is None:
                 return CountedClusters("", [])
             sizes = await self._store.count_by_cluster(collection)
-            counted = [CountedCluster(c, sizes.get(c.id, 0)) for c in opened.clusters.clusters.values()]
-            run = opened.clusters.run
-        return CountedClusters(run, sorted(counted, key=lambda entry: (-entry.cluster.size, entry.cluster.id)))
+            counted = [
+                CountedCluster(cluster, sizes.get(cluster.id, 0))
+                for cluster in opened.clusters.clusters.values()
+                if not themes or cluster.id in among
+            ]
+            run, tree = opened.clusters.run, _parents_first(opened.groupings.themes)
+        return CountedClusters(run, sorted(counted, key=lambda entry: (-entry.cluster.size, entry.cluster.id)), tree)
 
     async def get(self, collection: str, cluster_id: int) -> CountedCluster:
         """Raises:
@@ -57,24 +87,35 @@ class Curation:
             sizes = await self._store.count_by_cluster(collection)
         return CountedCluster(cluster, sizes.get(cluster_id, 0))
 
-    async def rename(self, collection: str, cluster_id: int, name: str) -> CountedCluster:
-        """Gives a cluster the name a person wants; an empty one gives the naming back to the algorithm.
-
-        Raises:
-            ClusterNotFound: there is none of that id in force.
-            InvalidField: the name is too long or has line breaks or other control characters.
-        """
-        name = name.strip()
-        if len(name) > MAX_NAME or not name.isprintable():
-            raise InvalidField("cluster.display_name", f"must be printable and have at most {MAX_NAME} characters")
+    async def existing(self, collection: str, cluster_ids: Sequence[int]) -> tuple[int, ...]:
+        """Those of these ids whose clusters are in force, in the same order."""
         opened = await self._collections.open(collection)
+        async with opened.gate.reading():
+            clusters = {} if opened.clusters is None else opened.clusters.clusters
+            return tuple(cluster_id for cluster_id in cluster_ids if cluster_id in clusters)
 
-        async def change() -> None:
-            async with opened.gate.reading(), opened.changing:
-                renamed = opened.cluster(cluster_id).renamed(name)
-                active = opened.active_clusters()
-                await self._store.put_cluster(collection, active.run, renamed)
-                opened.clusters = active.with_cluster(renamed)
+    async def groupings(self, collection: str) -> GroupingsInForce:
+        """The themes, places and moments in force. Their order does not change while the run is in force."""
+        opened = await self._collections.open(collection)
+        async with opened.gate.reading():
+            run, found = opened.record.active_run or "", opened.groupings
+        return GroupingsInForce(
+            run,
+            Groupings(
+                themes=_parents_first(found.themes),
+                places=tuple(sorted(found.places, key=lambda place: (-place.size, place.id))),
+                moments=tuple(sorted(found.moments, key=lambda moment: (moment.start, moment.id))),
+            ),
+        )
 
-        await unbroken(change())
-        return await self.get(collection, cluster_id)
+
+def _parents_first(themes: Sequence[Theme]) -> tuple[Theme, ...]:
+    parent_of = {theme.id: theme.parent_id for theme in themes}
+
+    def depth(theme: Theme) -> int:
+        above, steps = theme.parent_id, 0
+        while above is not None:
+            above, steps = parent_of.get(above), steps + 1
+        return steps
+
+    return tuple(sorted(themes, key=lambda theme: (depth(theme), theme.id)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from uuid import UUID
@@ -15,9 +15,14 @@ from shoal_server.application.grouped_calls import GroupedCalls
 from shoal_server.application.open_collections import OpenCollection, OpenCollections
 from shoal_server.application.ports import Embedder, ImageDecoder, ImageStore
 from shoal_server.domain.image import Image, Metadata, Sha256, Vector, check_source, digest_of, image_id
+from shoal_server.domain.moments import moment_of
+from shoal_server.domain.places import place_of
 
 #: Most images in one write to the store.
 WRITE_BATCH = 64
+
+#: Told the collection, and by how many its number of images changed.
+OnChanged = Callable[[str, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +50,9 @@ class Ingested:
 class _Batches:
     """What many images of one collection do together: being looked up, and being assigned and written."""
 
-    def __init__(self, store: ImageStore, opened: OpenCollection) -> None:
+    def __init__(self, store: ImageStore, opened: OpenCollection, changed: OnChanged) -> None:
         self.opened = opened
+        self._changed = changed
         self.lookups: GroupedCalls[UUID, Image | None] = GroupedCalls(self._look_up, WRITE_BATCH)
         self.writes: GroupedCalls[tuple[Image, Vector], Image] = GroupedCalls(self._write, WRITE_BATCH)
         self._store = store
@@ -64,11 +70,22 @@ class _Batches:
             if active is not None:
                 decisions = await vote_on(self._store, self.opened, active, vectors)
                 images = [
-                    (replace(image, cluster_id=cluster_id), vector)
+                    (self._placed(image, cluster_id), vector)
                     for (image, vector), (cluster_id, _) in zip(images, decisions, strict=True)
                 ]
             await self._store.upsert_images(self.opened.id, images)
+        self._changed(self.opened.id, len(images))
         return [image for image, _ in images]
+
+    def _placed(self, image: Image, cluster_id: int | None) -> Image:
+        """The image in its cluster, and at the place and in the moment it belongs to, if they are known."""
+        groupings, metadata = self.opened.groupings, image.metadata
+        return replace(
+            image,
+            cluster_id=cluster_id,
+            place_id=place_of(metadata.location, groupings.places),
+            moment_id=moment_of(metadata.captured_at, groupings.moments),
+        )
 
 
 class Ingest:
@@ -81,6 +98,7 @@ class Ingest:
         decoder: ImageDecoder,
         embedder: Embedder,
         max_in_flight: int,
+        changed: OnChanged = lambda collection, by: None,
     ) -> None:
         """Args:
         collections: where to.
@@ -88,11 +106,13 @@ class Ingest:
         decoder: of the files.
         embedder: of the pixels.
         max_in_flight: most images between decoding and embedding at once; bounds the memory that pixels take.
+        changed: told how many images came to which collection.
         """
         self._collections = collections
         self._store = store
         self._decoder = decoder
         self._embedder = embedder
+        self._changed = changed
         self._room = asyncio.Semaphore(max_in_flight)
         self._busy: dict[tuple[str, UUID], asyncio.Event] = {}
         self._open_batches: dict[str, _Batches] = {}
@@ -144,7 +164,7 @@ class Ingest:
         batches = self._open_batches.get(opened.id)
         if batches is None or batches.opened is not opened:
             # The first image of a collection, or of one that was deleted and made again.
-            batches = self._open_batches[opened.id] = _Batches(self._store, opened)
+            batches = self._open_batches[opened.id] = _Batches(self._store, opened, self._changed)
         return batches
 
     async def _read(self, content: bytes) -> tuple[Metadata, Vector]:

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from dataclasses import replace
+from typing import TypeVar
 
-from shoal_server.application.reclustering import Found
-from shoal_server.domain.run import ClusteringRun
+from shoal_server.domain.run import STAGE_START, ClusteringRun, RunStage
+
+Outcome = TypeVar("Outcome")
+
+#: Below this progress nothing can be said about the time that is left.
+_EARLY = 0.05
 
 
 class LiveRun:
@@ -27,9 +34,10 @@ class LiveRun:
         self.stopped_because: str | None = None
         self._changed = asyncio.Event()
         self._ended = asyncio.Event()
-        self._finding: asyncio.Task[Found] | None = None
-        self._past_cancelling = False
+        self._step: asyncio.Task[object] | None = None
+        self._writing = False
         self._cancelled = False
+        self._began = self._stage_began = time.monotonic()
 
     def now(self, run: ClusteringRun) -> None:
         """Takes the newer state and wakes all who wait."""
@@ -40,6 +48,17 @@ class LiveRun:
         if run.state.ended:
             self._ended.set()
 
+    def at(self, stage: RunStage, share: float) -> None:
+        """Notes how far the run is: the stage, and the share of it that is done, 0 to 1."""
+        moment = time.monotonic()
+        timings = self.run.timings
+        if stage is not self.run.stage:
+            timings = {**timings, self.run.stage.value: moment - self._stage_began}
+            self._stage_began = moment
+        progress = max(self.run.progress, _progress(stage, share))
+        left = None if progress < _EARLY else (moment - self._began) * (1.0 - progress) / progress
+        self.now(replace(self.run, stage=stage, progress=progress, timings=timings, remaining_s=left))
+
     async def after(self, version: int) -> None:
         """Waits until there is a state newer than this version."""
         while self.version <= version:
@@ -49,31 +68,45 @@ class LiveRun:
         """Waits until the run has ended."""
         await self._ended.wait()
 
-    async def find(self, finding: asyncio.Task[Found]) -> Found:
-        """Waits for the part of the run that can be cancelled.
+    async def step(self, step: asyncio.Task[Outcome]) -> Outcome:
+        """Waits for a part of the run that can be cancelled.
 
         Raises:
             CancelledError: it was.
         """
-        self._finding = finding
+        self._step = step
         if self._cancelled:
-            finding.cancel()
+            step.cancel()
         try:
-            return await finding
+            return await step
         finally:
-            self._past_cancelling = True
+            self._step = None
 
-    def cancel(self, because: str | None = None) -> bool:
-        """Asks the run to stop, once; False if it is past the point where it could be.
+    def begin_writing(self) -> None:
+        """From here on the run is not stopped, but withdrawn."""
+        self._writing = True
+
+    @property
+    def withdrawn(self) -> bool:
+        """Whether a person cancelled it; a server that is stopped lets it finish writing."""
+        return self._cancelled and self.stopped_because is None
+
+    def cancel(self, because: str | None = None) -> None:
+        """Asks the run to stop, once.
 
         Args:
             because: why, if it is not a person who cancels.
         """
-        if self._past_cancelling:
-            return self._cancelled
-        if not self._cancelled:
-            self._cancelled = True
-            self.stopped_because = because
-            if self._finding is not None:
-                self._finding.cancel()
-        return True
+        if self._cancelled or (self._writing and because is not None):
+            return
+        self._cancelled = True
+        self.stopped_because = because
+        if self._step is not None:
+            self._step.cancel()
+
+
+def _progress(stage: RunStage, share: float) -> float:
+    stages = list(STAGE_START)
+    after = stages.index(stage) + 1
+    end = STAGE_START[stages[after]] if after < len(stages) else 1.0
+    return STAGE_START[stage] + share * (end - STAGE_START[stage])

@@ -22,6 +22,7 @@ from shoal_server.domain.errors import (
     NotClustered,
     StoreIncompatible,
 )
+from shoal_server.domain.groupings import Groupings
 
 
 class ClusterSet:
@@ -52,16 +53,21 @@ class OpenCollection:
     Attributes:
         record: as in the store.
         clusters: the active run's; None before the first.
+        groupings: the active run's themes, places and moments.
         gate: held shared by whoever names a cluster.
+        deciding: held by whoever works out which image belongs to which cluster, from looking at what there is to the
+            end of writing it back, so that a run and a correction do not overwrite one another.
         changing: held by whoever changes the record or the clusters' own records.
         deleting: it is being removed; nobody may begin anything with it.
         set_aside: why it cannot be used until the server is started again; None if it can.
     """
 
-    def __init__(self, record: Collection, clusters: ClusterSet | None) -> None:
+    def __init__(self, record: Collection, clusters: ClusterSet | None, groupings: Groupings | None = None) -> None:
         self.record = record
         self.clusters = clusters
+        self.groupings = groupings or Groupings()
         self.gate = ActivationGate()
+        self.deciding = asyncio.Lock()
         self.changing = asyncio.Lock()
         self.deleting = False
         self.set_aside: str | None = None
@@ -152,8 +158,10 @@ class OpenCollections:
     async def _load(self, collection: str) -> OpenCollection:
         record = await self._store.get_collection(collection)
         run = record.active_run
-        clusters = None if run is None else ClusterSet(run, await self._store.get_clusters(collection, run))
-        return OpenCollection(record, clusters)
+        if run is None:
+            return OpenCollection(record, None)
+        clusters = ClusterSet(run, await self._store.get_clusters(collection, run))
+        return OpenCollection(record, clusters, await self._store.get_groupings(collection, run))
 
     async def change(self, opened: OpenCollection, **fields: object) -> None:
         """Replaces fields of a collection's record, in the store and then here.

@@ -71,6 +71,5 @@ class Overview:
 
         Raises:
             CollectionNotFound: there is none.
-            RunNotCancellable: a run is just being put in force.
         """
         await self._collections.delete(collection, self._clustering.forget)

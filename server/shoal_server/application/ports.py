@@ -5,8 +5,8 @@ Adapters implement these; none of the methods blocks the event loop. All raise o
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 from uuid import UUID
@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 
 from shoal_server.domain.cluster import Cluster
 from shoal_server.domain.collection import Collection, EmbeddingModel
-from shoal_server.domain.image import DecodedImage, Image, ImageFilter, Pixels, ScoredImage, Vector
-from shoal_server.domain.run import ClusteringParameters, ClusteringRun, RunStage
+from shoal_server.domain.correction import Correction, Moves
+from shoal_server.domain.groupings import Groupings
+from shoal_server.domain.image import DecodedImage, Image, ImageFilter, Location, Pixels, ScoredImage, Vector
+from shoal_server.domain.run import ClusteringParameters, ClusteringRun, RunStage, Trial
 
 
 class ImageDecoder(Protocol):
@@ -82,6 +84,14 @@ class Embedder(Protocol):
         ...
 
 
+class Captioner(Protocol):
+    """Says in words what images show."""
+
+    def caption(self, pixels: Sequence[Pixels]) -> list[str]:
+        """One short English caption for each upright RGB image, uint8 (height, width, 3); blocks."""
+        ...
+
+
 class CollectionStore(Protocol):
     """Records of collections; writing one is atomic and durable."""
 
@@ -123,11 +133,19 @@ class StoredVectors:
     Attributes:
         ids: of the images.
         cluster_ids: int64 (n,), -1 for none.
+        place_ids: int64 (n,), -1 for none.
+        moment_ids: int64 (n,), -1 for none.
+        captured_at: RFC 3339 texts, or None.
+        locations: where they were taken, or None.
         vectors: float32 (n, dimension), unit length; shape (n, 0) if they were not asked for.
     """
 
     ids: list[UUID]
     cluster_ids: NDArray[np.int64]
+    place_ids: NDArray[np.int64]
+    moment_ids: NDArray[np.int64]
+    captured_at: list[str | None]
+    locations: list[Location | None]
     vectors: NDArray[np.float32]
 
 
@@ -203,8 +221,15 @@ class ImageStore(Protocol):
         """The whole collection in batches, in the order of the ids."""
         ...
 
-    async def set_cluster(self, collection: str, cluster_id: int | None, ids: Sequence[UUID]) -> None:
-        """Writes one cluster id (None removes it) to existing images and touches nothing else of their payload."""
+    async def set_group(self, collection: str, field: str, group_id: int | None, ids: Sequence[UUID]) -> None:
+        """Writes one id (None removes it) to existing images and touches nothing else of their payload.
+
+        Args:
+            collection: which.
+            field: one of :data:`shoal_server.domain.payload.GROUP_FIELDS`.
+            group_id: the id.
+            ids: of the images; unknown ones are passed over.
+        """
         ...
 
     async def optimize(self, collection: str) -> None:
@@ -245,6 +270,40 @@ class ClusterStore(Protocol):
         """All, newest first."""
         ...
 
+    async def delete_run(self, collection: str, run: str) -> None:
+        """Removes a run's record; one that is not there is passed over."""
+        ...
+
+    async def put_groupings(self, collection: str, run: str, groupings: Groupings) -> None:
+        """Stores or replaces a run's themes, places and moments, atomically."""
+        ...
+
+    async def get_groupings(self, collection: str, run: str) -> Groupings:
+        """A run's themes, places and moments; empty if it has none."""
+        ...
+
+    async def delete_groupings(self, collection: str, run: str) -> None:
+        """Removes them; a run that has none is passed over."""
+        ...
+
+    async def put_correction(self, collection: str, correction: Correction) -> None:
+        """Stores or replaces a correction's record, atomically."""
+        ...
+
+    async def get_correction(self, collection: str, correction: str) -> Correction:
+        """Raises:
+        CorrectionNotFound: there is none of that id.
+        """
+        ...
+
+    async def list_corrections(self, collection: str) -> list[Correction]:
+        """All, newest first."""
+        ...
+
+    async def delete_correction(self, collection: str, correction: str) -> None:
+        """Removes a correction's record; one that is not there is passed over."""
+        ...
+
 
 class Store(CollectionStore, ImageStore, ClusterStore, Protocol):
     """One vector store has all three."""
@@ -255,6 +314,25 @@ class Store(CollectionStore, ImageStore, ClusterStore, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Before:
+    """What the run before knows of the same n images, so that a small change stays small.
+
+    Attributes:
+        cluster_ids: int64 (n,), the clusters as they are, corrections included; -1 for none, and everywhere if the
+            clusters are to be found afresh.
+        reduced: float32 (n, r), where the run before had them in the space it grouped; rows of NaN for images that it
+            did not know; r is 0 if there was none or it reduced differently.
+        parameters: what it used, if it was asked for in the same way.
+        unchanged: it read exactly these images and was asked for in the same way.
+    """
+
+    cluster_ids: NDArray[np.int64]
+    reduced: NDArray[np.float32]
+    parameters: ClusteringParameters | None = None
+    unchanged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ClusteringResult:
     """What a clusterer found in n vectors.
 
@@ -262,22 +340,34 @@ class ClusteringResult:
         labels: int64 (n,), 0 .. k-1, -1 for noise.
         strengths: float32 (n,), 0 to 1, how firmly an image belongs to its group; 0 for noise.
         coordinates: float32 (n, 2), the map.
+        reduced: float32 (n, r), the space that was grouped; r is 0 if that were the vectors themselves.
         neighbor_rows: int64 (n, m), rows of each image's nearest others by cosine, best first.
         neighbor_similarities: float32 (n, m), their cosine similarities.
+        parameters: what was used, with what a search found filled in.
+        trials: what the search tried, in that order; empty if nothing was left to search.
+        quality: label-free figures by name: ``silhouette`` (-1 to 1), ``relative_validity`` (DBCV, -1 to 1).
     """
 
     labels: NDArray[np.int64]
     strengths: NDArray[np.float32]
     coordinates: NDArray[np.float32]
+    reduced: NDArray[np.float32]
     neighbor_rows: NDArray[np.int64]
     neighbor_similarities: NDArray[np.float32]
+    parameters: ClusteringParameters
+    trials: tuple[Trial, ...] = ()
+    quality: Mapping[str, float] = field(default_factory=dict)
 
 
 class Clusterer(Protocol):
     """Finds groups in vectors, outside this process."""
 
     async def cluster(
-        self, vectors: Path, parameters: ClusteringParameters, on_stage: Callable[[RunStage, float], None]
+        self,
+        vectors: Path,
+        parameters: ClusteringParameters,
+        on_stage: Callable[[RunStage, float], None],
+        before: Before | None = None,
     ) -> ClusteringResult:
         """Groups the unit vectors in a ``.npy`` file, float32 (n, dimension).
 
@@ -287,6 +377,7 @@ class Clusterer(Protocol):
             vectors: the file.
             parameters: how.
             on_stage: called on the event loop with the stage and the share of it that is done, 0 to 1.
+            before: what was there before; None the first time.
 
         Raises:
             ClusteringFailed: the work failed; nothing of it is left.
@@ -296,31 +387,57 @@ class Clusterer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RunAssignments:
-    """A run's outcome for every image it read.
+    """A run's outcome for every image it read, and for those that came while it was in force.
 
     Attributes:
         ids: of the images.
         cluster_ids: int64 (n,), -1 for none.
         strengths: float32 (n,), 0 to 1.
-        coordinates: float32 (n, 2).
+        coordinates: float32 (n, 2), the map; NaN for images that the run did not read.
+        reduced: float32 (n, r), the space that was grouped; NaN for images that the run did not read; r may be 0.
+        placed: bool (n,), a person put the image where it is.
+        last_ids: int64 (n,), the cluster that it is in, or was in last; -1 if it never was in one.
+        dissolved_ids: int64 (n,), the cluster that a person dissolved and whose group it belongs to, -1 for none.
+        place_ids: int64 (n,), -1 for none.
+        moment_ids: int64 (n,), -1 for none.
     """
 
     ids: list[UUID]
     cluster_ids: NDArray[np.int64]
     strengths: NDArray[np.float32]
     coordinates: NDArray[np.float32]
+    reduced: NDArray[np.float32]
+    placed: NDArray[np.bool_]
+    last_ids: NDArray[np.int64]
+    dissolved_ids: NDArray[np.int64]
+    place_ids: NDArray[np.int64]
+    moment_ids: NDArray[np.int64]
 
 
 class RunFiles(Protocol):
-    """Files of a run: too large or too changeable for the points' payload."""
+    """Files of runs: too large or too changeable for the points' payload."""
 
     async def write(self, collection: str, run: str, assignments: RunAssignments) -> None:
-        """Writes a run's file, whole or not at all, durably."""
+        """Writes a run's file, whole or not at all, durably; one that is there is replaced."""
         ...
 
     async def read(self, collection: str, run: str) -> RunAssignments:
         """Raises:
         RunNotFound: there is no such file.
+        """
+        ...
+
+    async def delete(self, collection: str, run: str) -> None:
+        """Removes a run's file; one that is not there is passed over."""
+        ...
+
+    async def write_moves(self, collection: str, correction: str, moves: Moves) -> None:
+        """Writes which images a correction put where, whole or not at all, durably."""
+        ...
+
+    async def read_moves(self, collection: str, correction: str) -> Moves:
+        """Raises:
+        CorrectionNotFound: there is no such file.
         """
         ...
 

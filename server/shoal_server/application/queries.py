@@ -1,4 +1,4 @@
-"""What a search looks for, and how it becomes a vector."""
+"""What a search looks for and among which images, in the terms of the store."""
 
 from __future__ import annotations
 
@@ -10,8 +10,16 @@ from numpy.typing import NDArray
 
 from shoal_server.application.open_collections import OpenCollection
 from shoal_server.application.ports import Embedder, ImageDecoder, ImageStore
-from shoal_server.domain.errors import EmptyText, ImageNotFound, InvalidField, WrongDimension
-from shoal_server.domain.image import Vector
+from shoal_server.domain.errors import (
+    EmptyText,
+    ImageNotFound,
+    InvalidField,
+    MomentNotFound,
+    PlaceNotFound,
+    WrongDimension,
+)
+from shoal_server.domain.image import ImageFilter, Vector
+from shoal_server.domain.themes import clusters_of_themes
 
 MAX_TEXT = 2000
 
@@ -45,6 +53,46 @@ class VectorQuery:
 
 
 Query = TextQuery | ContentQuery | ImageQuery | VectorQuery
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Which images somebody asks for; all conditions hold together.
+
+    Attributes:
+        clusters: in any of these, or in a cluster below any of ``themes``.
+        themes: by id.
+        unclustered: in no cluster; does not go with ``clusters`` or ``themes``.
+        places: at any of these; empty means anywhere.
+        moments: in any of these; empty means at any time.
+    """
+
+    clusters: tuple[int, ...] = ()
+    themes: tuple[int, ...] = ()
+    unclustered: bool = False
+    places: tuple[int, ...] = ()
+    moments: tuple[int, ...] = ()
+
+    def as_filter(self, opened: OpenCollection) -> ImageFilter:
+        """What that means with the groupings in force; the caller holds the collection's gate.
+
+        Raises:
+            ThemeNotFound: one of the themes is not in force.
+            PlaceNotFound: one of the places is not.
+            MomentNotFound: one of the moments is not.
+        """
+        groupings = opened.groupings
+        for place in set(self.places) - {each.id for each in groupings.places}:
+            raise PlaceNotFound(opened.id, place)
+        for moment in set(self.moments) - {each.id for each in groupings.moments}:
+            raise MomentNotFound(opened.id, moment)
+        below = clusters_of_themes(opened.id, groupings, self.themes)
+        return ImageFilter(
+            clusters=tuple(dict.fromkeys((*self.clusters, *below))),
+            unclustered=self.unclustered,
+            places=self.places,
+            moments=self.moments,
+        )
 
 
 class QueryVectors:

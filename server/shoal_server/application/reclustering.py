@@ -1,31 +1,40 @@
-"""One clustering run from reading the vectors to a stored result that can be put in force."""
+"""One clustering run, from reading the vectors to a stored result that can be put in force."""
 
 from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
 
+from shoal_server.application.describing import Describing, Scene
+from shoal_server.application.grouping import Grouping, GroupingsFound
 from shoal_server.application.open_collections import OpenCollection
-from shoal_server.application.ports import Clusterer, ClusteringResult, RunAssignments, RunFiles, Store
-from shoal_server.application.vocabulary import NamingWords
-from shoal_server.domain.cluster import NOISE, Cluster, NameSource
-from shoal_server.domain.errors import ImplausibleResult, TooFewImages
+from shoal_server.application.ports import Before, Clusterer, ClusteringResult, RunAssignments, RunFiles, Store
+from shoal_server.application.present import Present, read_present
+from shoal_server.domain.cluster import NOISE, Cluster
+from shoal_server.domain.errors import RunNotFound, TooFewImages
 from shoal_server.domain.identity import IdentityMatch, match_identities
 from shoal_server.domain.image import ImageFilter
-from shoal_server.domain.naming import name_clusters
-from shoal_server.domain.run import MIN_IMAGES, ClusteringParameters, RequestedParameters, RunStage, RunSummary
+from shoal_server.domain.lineage import Lineage, LineageKind, lineage_of
+from shoal_server.domain.plausibility import Change, objections
+from shoal_server.domain.respect import Respected, Standing, respect
+from shoal_server.domain.run import (
+    MIN_IMAGES,
+    ClusteringParameters,
+    ClusteringRun,
+    RequestedParameters,
+    RunStage,
+    RunSummary,
+)
 from shoal_server.domain.voting import leave_one_out_thresholds
-
-#: How many typical images a cluster's record names.
-EXEMPLARS = 5
 
 OnStage = Callable[[RunStage, float], None]
 
@@ -36,13 +45,19 @@ class Snapshot:
 
     Attributes:
         ids: of the images.
-        cluster_ids: int64 (n,), as they were, -1 for none.
         file: ``.npy``, float32 (n, dimension), unit rows.
     """
 
     ids: list[UUID]
-    cluster_ids: NDArray[np.int64]
     file: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Grouped:
+    """What the algorithm found, before anything is matched."""
+
+    snapshot: Snapshot
+    result: ClusteringResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,54 +65,158 @@ class Found:
     """What a run found; stored, not yet in force.
 
     Attributes:
-        parameters: what was used.
-        summary: complete but for the number of writes.
-        next_cluster_id: what the collection's record must say before the run is put in force.
+        run: its record with all that is known now.
+        next_ids: what the collection's record must say before the run is put in force.
     """
 
-    parameters: ClusteringParameters
-    summary: RunSummary
-    next_cluster_id: int
+    run: ClusteringRun
+    next_ids: Mapping[str, int]
 
 
 class Reclustering:
     """Reads, clusters, matches, names and stores; changes nothing that anybody sees."""
 
-    def __init__(self, store: Store, clusterer: Clusterer, files: RunFiles, words: NamingWords) -> None:
+    def __init__(
+        self, store: Store, clusterer: Clusterer, files: RunFiles, describing: Describing, grouping: Grouping
+    ) -> None:
         self._store = store
         self._clusterer = clusterer
         self._files = files
-        self._words = words
+        self._describing = describing
+        self._grouping = grouping
 
-    async def find(self, opened: OpenCollection, run: str, requested: RequestedParameters, on_stage: OnStage) -> Found:
-        """Clusters a collection and stores the result under the run's id.
+    @asynccontextmanager
+    async def at_work(self) -> AsyncIterator[Path]:
+        """A folder for the time of a run."""
+        scratch = await asyncio.to_thread(self._files.scratch)
+        try:
+            yield scratch
+        finally:
+            await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
+
+    async def find(
+        self, opened: OpenCollection, requested: RequestedParameters, scratch: Path, on_stage: OnStage
+    ) -> Grouped:
+        """Reads a collection and groups its images.
 
         Args:
             opened: the collection.
-            run: the id.
             requested: how to do it.
+            scratch: folder for the vectors.
             on_stage: called with the stage and the share of it that is done, 0 to 1.
 
         Raises:
             TooFewImages: there are too few.
             InvalidField: the parameters do not go with so few images.
-            ImplausibleResult: nothing was found where there are clusters.
             ClusteringFailed: the worker failed.
         """
-        scratch = await asyncio.to_thread(self._files.scratch)
         # The words are embedded while the worker process is busy with the images.
-        words = asyncio.create_task(self._words.vectors())
+        words = asyncio.create_task(self._describing.prepare())
         try:
             on_stage(RunStage.READING, 0.0)
-            snapshot = await self._read(opened, scratch / "vectors.npy")
+            async with opened.gate.reading():
+                snapshot = await self._read(opened, scratch / "vectors.npy")
+                present = await read_present(self._store, self._files, opened)
+                active = await self._active_run(opened)
             parameters = requested.complete(len(snapshot.ids))
-            result = await self._clusterer.cluster(snapshot.file, parameters, on_stage)
-            on_stage(RunStage.MATCHING, 0.0)
-            return await self._keep(opened, run, parameters, snapshot, result, await words)
+            before = _before(snapshot, present, active, requested, parameters)
+            result = await self._clusterer.cluster(snapshot.file, parameters, on_stage, before)
+            await words
+            return Grouped(snapshot, result)
         finally:
             words.cancel()
             await asyncio.gather(words, return_exceptions=True)
-            await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
+
+    async def match(self, opened: OpenCollection, run: ClusteringRun, grouped: Grouped) -> Found:
+        """Makes what was found agree with what there is, describes and stores it; the caller holds ``deciding``."""
+        snapshot, result = grouped.snapshot, grouped.result
+        # Corrections, deletions and new images may have come while the worker was busy.
+        there, present = (await read_present(self._store, self._files, opened)).of(snapshot.ids)
+        now = present.assignments
+        clusters = {} if opened.clusters is None else opened.clusters.clusters
+        standing = Standing(clusters, now.cluster_ids, now.placed, now.dissolved_ids)
+        match, respected = await asyncio.to_thread(
+            _matched, standing, present.read, now.last_ids, result, opened.record.next_cluster_id
+        )
+        thresholds = await asyncio.to_thread(
+            leave_one_out_thresholds, result.neighbor_rows, result.neighbor_similarities, respected.cluster_ids
+        )
+        scene = Scene(
+            ids=snapshot.ids,
+            vectors=np.load(snapshot.file, mmap_mode="r"),
+            cluster_ids=respected.cluster_ids,
+            captured_at=present.captured_at,
+            locations=present.locations,
+        )
+        described = await self._describing.all(scene, clusters, thresholds)
+        groupings = await self._grouping.find(
+            opened.record,
+            captured_at=present.captured_at,
+            locations=present.locations,
+            place_ids=now.place_ids,
+            moment_ids=now.moment_ids,
+            clusters=described,
+            cluster_ids=respected.cluster_ids,
+            former=opened.groupings,
+            former_cluster_ids=now.cluster_ids,
+        )
+        await self._keep(opened, run.id, grouped, now, respected, described, groupings)
+        same = _asked_alike(await self._active_run(opened), run.requested)
+        complete = replace(
+            run,
+            parent=opened.record.active_run,
+            parameters=result.parameters,
+            trials=result.trials,
+            quality=result.quality,
+            lineage=lineage_of(now.cluster_ids[there], respected.cluster_ids[there], clusters, match.returned),
+            held_because=objections(Change(now.cluster_ids, respected.cluster_ids, present.read, same)),
+        )
+        next_ids = {
+            "next_cluster_id": match.next_id,
+            "next_theme_id": groupings.next_theme_id,
+            "next_place_id": groupings.next_place_id,
+            "next_moment_id": groupings.next_moment_id,
+        }
+        return Found(replace(complete, summary=summarized(respected.cluster_ids, complete.lineage)), next_ids)
+
+    async def _keep(
+        self,
+        opened: OpenCollection,
+        run: str,
+        grouped: Grouped,
+        now: RunAssignments,
+        respected: Respected,
+        described: list[Cluster],
+        groupings: GroupingsFound,
+    ) -> None:
+        result = grouped.result
+        ids = respected.cluster_ids
+        was_in = np.where(now.cluster_ids == NOISE, now.last_ids, now.cluster_ids)
+        assignments = RunAssignments(
+            ids=grouped.snapshot.ids,
+            cluster_ids=ids,
+            strengths=np.where(ids == NOISE, np.float32(0), result.strengths).astype(np.float32),
+            coordinates=result.coordinates,
+            reduced=result.reduced,
+            placed=now.placed,
+            last_ids=np.where(ids == NOISE, was_in, ids),
+            dissolved_ids=respected.dissolved_ids,
+            place_ids=groupings.place_ids,
+            moment_ids=groupings.moment_ids,
+        )
+        await self._files.write(opened.id, run, assignments)
+        await self._store.put_groupings(opened.id, run, groupings.groupings)
+        themed = [replace(cluster, theme_id=groupings.theme_of.get(cluster.id)) for cluster in described]
+        await self._store.put_clusters(opened.id, run, themed)
+
+    async def _active_run(self, opened: OpenCollection) -> ClusteringRun | None:
+        """The record of the run in force; None if there is none."""
+        if opened.record.active_run is None:
+            return None
+        try:
+            return await self._store.get_run(opened.id, opened.record.active_run)
+        except RunNotFound:
+            return None
 
     async def _read(self, opened: OpenCollection, file: Path) -> Snapshot:
         count = await self._store.count_images(opened.id, ImageFilter())
@@ -106,104 +225,91 @@ class Reclustering:
         dimension = opened.record.model.dimension
         vectors = np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=(count, dimension))
         ids: list[UUID] = []
-        cluster_ids: list[NDArray[np.int64]] = []
-        async with opened.gate.reading():
-            async for stretch in self._store.scan_vectors(opened.id):
-                # Images that came since the count are left to the vote when the run is put in force.
-                room = min(len(stretch.ids), count - len(ids))
-                vectors[len(ids) : len(ids) + room] = stretch.vectors[:room]
-                ids += stretch.ids[:room]
-                cluster_ids.append(stretch.cluster_ids[:room])
+        async for stretch in self._store.scan_vectors(opened.id):
+            # Images that came since the count are left to the vote when the run is put in force.
+            room = min(len(stretch.ids), count - len(ids))
+            vectors[len(ids) : len(ids) + room] = stretch.vectors[:room]
+            ids += stretch.ids[:room]
         vectors.flush()
         if len(ids) < MIN_IMAGES:
             raise TooFewImages(opened.id, len(ids), MIN_IMAGES)
         if len(ids) < count:
             file = file.with_name("fewer.npy")
             np.save(file, vectors[: len(ids)])
-        return Snapshot(ids, np.concatenate(cluster_ids), file)
-
-    async def _keep(
-        self,
-        opened: OpenCollection,
-        run: str,
-        parameters: ClusteringParameters,
-        snapshot: Snapshot,
-        result: ClusteringResult,
-        words: NDArray[np.float32],
-    ) -> Found:
-        before = {} if opened.clusters is None else opened.clusters.clusters
-        if before and not (result.labels != NOISE).any():
-            raise ImplausibleResult(opened.id, len(snapshot.ids), len(before))
-        match = match_identities(snapshot.cluster_ids, result.labels, opened.record.next_cluster_id)
-        cluster_ids = match.cluster_ids(result.labels)
-        clusters = await asyncio.to_thread(
-            self._describe, before, match, snapshot, result, cluster_ids, self._words.words, words
-        )
-        await self._files.write(
-            opened.id, run, RunAssignments(snapshot.ids, cluster_ids, result.strengths, result.coordinates)
-        )
-        await self._store.put_clusters(opened.id, run, clusters)
-        clustered = int((cluster_ids != NOISE).sum())
-        return Found(
-            parameters,
-            RunSummary(
-                images=len(snapshot.ids),
-                clusters=len(clusters),
-                clustered=clustered,
-                noise=len(snapshot.ids) - clustered,
-                payload_writes=0,
-                kept=len(match.kept),
-                born=len(match.born),
-                dissolved=len(before.keys() - set(match.kept)),
-            ),
-            match.next_id,
-        )
-
-    @staticmethod
-    def _describe(
-        before: Mapping[int, Cluster],
-        match: IdentityMatch,
-        snapshot: Snapshot,
-        result: ClusteringResult,
-        cluster_ids: NDArray[np.int64],
-        words: tuple[str, ...],
-        word_vectors: NDArray[np.float32],
-    ) -> list[Cluster]:
-        """The records of the clusters, by id."""
-        vectors = np.load(snapshot.file, mmap_mode="r")
-        thresholds = leave_one_out_thresholds(result.neighbor_rows, result.neighbor_similarities, cluster_ids)
-        now = datetime.now(UTC)
-        ids = sorted(match.ids.values())
-        rows_of = {cluster_id: np.flatnonzero(cluster_ids == cluster_id) for cluster_id in ids}
-        centroids = [_unit_mean(vectors[rows_of[cluster_id]]) for cluster_id in ids]
-        given = {c.name for c in before.values() if c.name_source is NameSource.PERSON and c.id in rows_of}
-        names = name_clusters(np.stack(centroids), words, word_vectors, given) if ids else []
-        clusters = []
-        for cluster_id, centroid, candidates in zip(ids, centroids, names, strict=True):
-            rows = rows_of[cluster_id]
-            similarities = vectors[rows] @ centroid
-            typical = rows[np.argsort(-similarities, kind="stable")[:EXEMPLARS]]
-            former = before.get(cluster_id)
-            named_by_person = former is not None and former.name_source is NameSource.PERSON
-            automatic = candidates[0].name if candidates else f"cluster {cluster_id}"
-            clusters.append(
-                Cluster(
-                    id=cluster_id,
-                    name=former.name if former is not None and named_by_person else automatic,
-                    name_source=NameSource.PERSON if named_by_person else NameSource.AUTOMATIC,
-                    candidates=candidates,
-                    size=len(rows),
-                    centroid=centroid,
-                    cohesion=float(similarities.mean()),
-                    threshold=thresholds[cluster_id],
-                    exemplars=tuple(snapshot.ids[row] for row in typical.tolist()),
-                    created_at=now if former is None else former.created_at,
-                )
-            )
-        return clusters
+        return Snapshot(ids, file)
 
 
-def _unit_mean(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    mean = vectors.mean(axis=0, dtype=np.float64)
-    unit: NDArray[np.float32] = (mean / max(float(np.linalg.norm(mean)), 1e-12)).astype(np.float32)
-    return unit
+def _asked_alike(active: ClusteringRun | None, requested: RequestedParameters) -> bool:
+    """Whether the run in force was asked for in the same way, the seed aside."""
+    return active is not None and replace(active.requested, seed=None) == replace(requested, seed=None)
+
+
+def _before(
+    snapshot: Snapshot,
+    present: Present,
+    active: ClusteringRun | None,
+    requested: RequestedParameters,
+    parameters: ClusteringParameters,
+) -> Before:
+    """What the algorithm is told of the run before: nothing of its clusters if other ones are asked for."""
+    known = present.of(snapshot.ids)[1].assignments
+    n = len(snapshot.ids)
+    alike = _asked_alike(active, requested)
+    used = None if active is None else active.parameters
+    same_space = (
+        used is not None
+        and parameters.reducer is used.reducer
+        and parameters.n_neighbors == used.n_neighbors
+        and parameters.n_components == known.reduced.shape[1]
+    )
+    return Before(
+        cluster_ids=known.cluster_ids if alike else np.full(n, NOISE, dtype=np.int64),
+        reduced=known.reduced if same_space else np.zeros((n, 0), np.float32),
+        parameters=used if alike else None,
+        unchanged=alike and not present.gone and bool(present.read.all()) and len(present.ids) == n,
+    )
+
+
+def _matched(
+    standing: Standing,
+    read: NDArray[np.bool_],
+    last_ids: NDArray[np.int64],
+    result: ClusteringResult,
+    next_id: int,
+) -> tuple[IdentityMatch, Respected]:
+    """Hands the ids on, and lets people's corrections win."""
+    # A cluster is what a run put together: an image that was only voted into it does not say which one it is.
+    clustered = np.where(read, standing.old_ids, NOISE)
+    match = match_identities(clustered, result.labels, next_id, np.where(read, last_ids, NOISE))
+    respected = respect(standing, match.cluster_ids(result.labels), result.neighbor_rows)
+    # A new id that went to nobody in the end is not used up.
+    living = set(np.unique(respected.cluster_ids).tolist())
+    born = tuple(cluster for cluster in match.born if cluster in living)
+    number = dict(zip(born, range(next_id, next_id + len(born)), strict=True))
+    ids, rows = np.unique(respected.cluster_ids, return_inverse=True)
+    renumbered = np.array([number.get(cluster, cluster) for cluster in ids.tolist()], dtype=np.int64)[rows]
+    match = replace(match, born=tuple(number.values()), next_id=next_id + len(born))
+    return match, replace(respected, cluster_ids=renumbered)
+
+
+def summarized(cluster_ids: NDArray[np.int64], lineage: Sequence[Lineage]) -> RunSummary:
+    """The counts of a run, but for the number of writes.
+
+    Args:
+        cluster_ids: (n,), -1 for none.
+        lineage: what became of the clusters.
+    """
+    kinds = Counter(entry.kind for entry in lineage)
+    born = kinds[LineageKind.BORN] + kinds[LineageKind.SPLIT]
+    dissolved = kinds[LineageKind.DISSOLVED]
+    clustered = int((cluster_ids != NOISE).sum())
+    return RunSummary(
+        images=len(cluster_ids),
+        clusters=len(lineage) - dissolved,
+        clustered=clustered,
+        noise=len(cluster_ids) - clustered,
+        payload_writes=0,
+        kept=len(lineage) - dissolved - born,
+        born=born,
+        dissolved=dissolved,
+    )

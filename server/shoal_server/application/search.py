@@ -8,9 +8,9 @@ import numpy as np
 
 from shoal_server.application.open_collections import OpenCollections
 from shoal_server.application.ports import ImageStore
-from shoal_server.application.queries import ImageQuery, Query, QueryVectors
+from shoal_server.application.queries import ImageQuery, Query, QueryVectors, Where
 from shoal_server.domain.cluster import Cluster
-from shoal_server.domain.image import ImageFilter, ScoredImage
+from shoal_server.domain.image import ScoredImage
 
 #: Deeper pages of a search are not served: the store would have to rank everything before them again.
 MAX_DEPTH = 10_000
@@ -45,7 +45,7 @@ class Search:
         self,
         collection: str,
         query: Query,
-        where: ImageFilter,
+        where: Where,
         limit: int,
         offset: int = 0,
         score_threshold: float | None = None,
@@ -53,14 +53,15 @@ class Search:
         """The images most like the query, best first; a queried image itself is left out.
 
         Raises:
-            ShoalError: as :meth:`QueryVectors.vector_of` and :meth:`OpenCollections.open`.
+            ShoalError: as :meth:`QueryVectors.vector_of`, :meth:`Where.as_filter` and :meth:`OpenCollections.open`.
         """
         opened = await self._collections.open(collection)
         vector = await self._queries.vector_of(opened, query)
-        if isinstance(query, ImageQuery):
-            where = replace(where, exclude=(*where.exclude, query.image))
         async with opened.gate.reading():
-            return await self._store.query_images(collection, vector, where, limit, offset, score_threshold)
+            among = where.as_filter(opened)
+            if isinstance(query, ImageQuery):
+                among = replace(among, exclude=(query.image,))
+            return await self._store.query_images(collection, vector, among, limit, offset, score_threshold)
 
     async def clusters(self, collection: str, query: Query) -> RankedClusters:
         """All clusters by the similarity of their centroid to the query, best first.

@@ -20,6 +20,14 @@ class NameSource(Enum):
     PERSON = "person"
 
 
+class Hold(Enum):
+    """What a person did with a cluster that later runs respect."""
+
+    PINNED = "pinned"
+    MERGED = "merged"
+    SPLIT = "split"
+
+
 @dataclass(frozen=True, slots=True)
 class NameCandidate:
     """A name that fits, and how well compared with the other clusters."""
@@ -43,6 +51,11 @@ class Cluster:
         threshold: a new image joins if its neighbours in it are at least this similar, -1 to 1.
         exemplars: its most typical images, the medoid first.
         created_at: when the id was first given.
+        borderline: its images that are nearly as close to another cluster, the least certain first.
+        separation: simplified silhouette (Hruschka, de Castro and Campello 2004): mean over its images of how much
+            nearer they are to their own centroid than to the next one, by cosine distance, -1 to 1; 0 if it is alone.
+        holds: what a person did with it that later runs respect.
+        theme_id: the theme it belongs to; None without themes.
     """
 
     id: int
@@ -55,6 +68,15 @@ class Cluster:
     threshold: float
     exemplars: tuple[UUID, ...]
     created_at: datetime
+    borderline: tuple[UUID, ...] = ()
+    separation: float = 0.0
+    holds: frozenset[Hold] = frozenset()
+    theme_id: int | None = None
+
+    @property
+    def kept(self) -> bool:
+        """Whether a person named or changed it, so that no run may let it go."""
+        return bool(self.holds) or self.name_source is NameSource.PERSON
 
     def renamed(self, name: str) -> Cluster:
         """As a person calls it; an empty name gives the naming back to the algorithm."""

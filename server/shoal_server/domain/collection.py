@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shoal_server.domain.errors import InvalidName
+from shoal_server.domain.schedule import Schedule
 
 _ID = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 
@@ -51,6 +52,10 @@ class Collection:
         active_run: the run whose cluster ids are in force; None before the first.
         activating_run: the run whose ids are being written back. A crash leaves it set; the next start completes it.
         next_cluster_id: the id the next new cluster gets; only ever grows, so that no id is given twice.
+        next_theme_id: likewise for themes.
+        next_place_id: likewise for places.
+        next_moment_id: likewise for moments.
+        schedule: when it is clustered again by itself; None: as the server's settings say.
     """
 
     id: str
@@ -59,3 +64,7 @@ class Collection:
     active_run: str | None = None
     activating_run: str | None = None
     next_cluster_id: int = 1
+    next_theme_id: int = 1
+    next_place_id: int = 1
+    next_moment_id: int = 1
+    schedule: Schedule | None = None

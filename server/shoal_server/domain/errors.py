@@ -5,7 +5,11 @@
     │   ├── CollectionNotFound
     │   ├── ImageNotFound
     │   ├── ClusterNotFound
-    │   └── RunNotFound
+    │   ├── RunNotFound
+    │   ├── CorrectionNotFound
+    │   ├── ThemeNotFound
+    │   ├── PlaceNotFound
+    │   └── MomentNotFound
     ├── AlreadyExists
     │   └── CollectionExists
     ├── Invalid
@@ -24,8 +28,9 @@
     │   ├── ModelUnavailable
     │   ├── NotClustered
     │   ├── TooFewImages
-    │   ├── ImplausibleResult
-    │   ├── RunNotCancellable
+    │   ├── RunNotActivatable
+    │   ├── CannotCorrect
+    │   ├── CannotUndo
     │   ├── FolderInUse
     │   ├── FolderNotWritable
     │   ├── StoreIncompatible
@@ -115,6 +120,58 @@ class RunNotFound(NotFound):
     def __init__(self, collection: str, run: str) -> None:
         super().__init__(
             f"there is no clustering run {run!r} in collection {collection!r}", collection=collection, run=run
+        )
+
+
+class CorrectionNotFound(NotFound):
+    """No correction of that id."""
+
+    reason = "CORRECTION_NOT_FOUND"
+
+    def __init__(self, collection: str, correction: str) -> None:
+        super().__init__(
+            f"there is no correction {correction!r} in collection {collection!r}; list the corrections",
+            collection=collection,
+            correction=correction,
+        )
+
+
+class ThemeNotFound(NotFound):
+    """No theme of that id."""
+
+    reason = "THEME_NOT_FOUND"
+
+    def __init__(self, collection: str, theme: int) -> None:
+        super().__init__(
+            f"there is no theme {theme} in collection {collection!r}; list the themes",
+            collection=collection,
+            theme=str(theme),
+        )
+
+
+class PlaceNotFound(NotFound):
+    """No place of that id."""
+
+    reason = "PLACE_NOT_FOUND"
+
+    def __init__(self, collection: str, place: int) -> None:
+        super().__init__(
+            f"there is no place {place} in collection {collection!r}; list the places",
+            collection=collection,
+            place=str(place),
+        )
+
+
+class MomentNotFound(NotFound):
+    """No moment of that id."""
+
+    reason = "MOMENT_NOT_FOUND"
+
+    def __init__(self, collection: str, moment: int) -> None:
+        super().__init__(
+            f"there is no moment {moment} in collection {collection!r}; list the moments",
+            collection=collection,
+            moment=str(moment),
         )
 
 
@@ -292,30 +349,38 @@ class TooFewImages(Precondition):
         )
 
 
-class ImplausibleResult(Precondition):
-    """A run found nothing where there was something."""
+class RunNotActivatable(Precondition):
+    """A run has no result that could be put in force."""
 
-    reason = "IMPLAUSIBLE_RESULT"
+    reason = "RUN_NOT_ACTIVATABLE"
 
-    def __init__(self, collection: str, images: int, clusters: int) -> None:
+    def __init__(self, collection: str, run: str, problem: str) -> None:
         super().__init__(
-            f"no cluster was found among the {images} images of collection {collection!r}, while {clusters} are in "
-            "force; they stay. Try a smaller min_cluster_size or min_samples",
+            f"run {run!r} of collection {collection!r} cannot be put in force: {problem}",
             collection=collection,
+            run=run,
         )
 
 
-class RunNotCancellable(Precondition):
-    """A run is past the point where it could be stopped."""
+class CannotCorrect(Precondition):
+    """A correction would not change anything, or not make sense."""
 
-    reason = "RUN_NOT_CANCELLABLE"
+    reason = "CANNOT_CORRECT"
 
-    def __init__(self, collection: str, run: str) -> None:
+    def __init__(self, collection: str, problem: str) -> None:
+        super().__init__(f"nothing was corrected in collection {collection!r}: {problem}", collection=collection)
+
+
+class CannotUndo(Precondition):
+    """A correction cannot be taken back."""
+
+    reason = "CANNOT_UNDO"
+
+    def __init__(self, collection: str, correction: str, problem: str) -> None:
         super().__init__(
-            f"run {run!r} of collection {collection!r} is writing its cluster ids back and can no longer be cancelled; "
-            "it is done in a moment",
+            f"correction {correction!r} of collection {collection!r} cannot be undone: {problem}",
             collection=collection,
-            run=run,
+            correction=correction,
         )
 
 

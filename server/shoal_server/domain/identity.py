@@ -10,11 +10,14 @@ among equally good ones by one that keeps the most ids. Hence:
 * a split leaves the id with the larger part, the other parts are born;
 * a merge keeps the id of the larger contributor, the others dissolve;
 * a cluster that is scattered over groups of other images dissolves, even if one of its images is everywhere.
+
+A group that carries no cluster on may still be one that dissolved in an earlier run: if it holds at least half of the
+images that were last in that cluster, and they are at least half of it, the cluster returns under its id.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +37,7 @@ class IdentityMatch:
     Attributes:
         ids: the cluster id of every new label, noise excepted.
         kept: old ids that a new group carries on, ascending.
+        returned: ids that had dissolved earlier and are found again, ascending.
         born: fresh ids, ascending.
         dissolved: old ids that no group carries on, ascending.
         next_id: the first id that is still free.
@@ -41,6 +45,7 @@ class IdentityMatch:
 
     ids: dict[int, int]
     kept: tuple[int, ...]
+    returned: tuple[int, ...]
     born: tuple[int, ...]
     dissolved: tuple[int, ...]
     next_id: int
@@ -62,7 +67,12 @@ class _Group:
     holdings: tuple[tuple[int, int], ...]
 
 
-def match_identities(old_ids: NDArray[np.int64], new_labels: NDArray[np.int64], next_id: int) -> IdentityMatch:
+def match_identities(
+    old_ids: NDArray[np.int64],
+    new_labels: NDArray[np.int64],
+    next_id: int,
+    last_ids: NDArray[np.int64] | None = None,
+) -> IdentityMatch:
     """Gives every new group the id of the old cluster that it carries on, or a fresh one.
 
     Fresh ids are given in order of size, largest first; between equals, the lower old ids held and then the first row
@@ -73,26 +83,34 @@ def match_identities(old_ids: NDArray[np.int64], new_labels: NDArray[np.int64], 
         old_ids: (n,), the cluster of each image before, -1 for none; images that are new have none.
         new_labels: (n,), the group of the same image now, -1 for noise.
         next_id: the first id that was never given.
+        last_ids: (n,), the cluster that each image was in last, -1 if it never was in one; None: nothing returns.
 
     Returns:
-        The ids, and what was kept, born and dissolved. An old cluster none of whose images is among the rows is
-        neither kept nor dissolved here: it is unknown.
+        The ids, and what was kept, returned, born and dissolved. An old cluster none of whose images is among the rows
+        is neither kept nor dissolved here: it is unknown.
 
     Raises:
         ValueError: the arrays differ in length, or an old id is not below next_id.
     """
     if old_ids.shape != new_labels.shape or old_ids.ndim != 1:
         raise ValueError(f"old ids of shape {old_ids.shape} do not go with new labels of shape {new_labels.shape}")
-    if old_ids.max(initial=NOISE) >= next_id:
-        raise ValueError(f"id {old_ids.max()} was given already, so {next_id} cannot be the next one")
+    given = max(old_ids.max(initial=NOISE), NOISE if last_ids is None else last_ids.max(initial=NOISE))
+    if given >= next_id:
+        raise ValueError(f"id {given} was given already, so {next_id} cannot be the next one")
     old, old_sizes = np.unique(old_ids[old_ids != NOISE], return_counts=True)
     groups = _groups(old_ids, new_labels)
     carried = _carried_on(dict(zip(old.tolist(), old_sizes.tolist(), strict=True)), groups)
+    returned: dict[int, int] = {}
+    if last_ids is not None:
+        left = {group.label: number for number, group in enumerate(groups) if number not in carried}
+        returned = _returned(last_ids, set(old.tolist()), new_labels, left, groups)
     ids: dict[int, int] = {}
     fresh = next_id
     for number, group in enumerate(groups):
         if number in carried:
             ids[group.label] = carried[number]
+        elif number in returned:
+            ids[group.label] = returned[number]
         else:
             ids[group.label] = fresh
             fresh += 1
@@ -100,6 +118,7 @@ def match_identities(old_ids: NDArray[np.int64], new_labels: NDArray[np.int64], 
     return IdentityMatch(
         ids=ids,
         kept=tuple(sorted(kept)),
+        returned=tuple(sorted(returned.values())),
         born=tuple(range(next_id, fresh)),
         dissolved=tuple(cluster for cluster in old.tolist() if cluster not in kept),
         next_id=fresh,
@@ -129,6 +148,29 @@ def _carried_on(old_sizes: dict[int, int], groups: Sequence[_Group]) -> dict[int
         for number, group in enumerate(groups)
         for old, held in group.holdings
         if held >= ENOUGH * old_sizes[old] or held >= ENOUGH * group.size
+    ]
+    table = np.array(edges, dtype=np.int64).reshape(-1, 3)
+    chosen = maximum_weight_matching(table[:, 0], table[:, 1], table[:, 2])
+    return {number: old for old, number, _ in table[chosen].tolist()}
+
+
+def _returned(
+    last_ids: NDArray[np.int64],
+    living: Collection[int],
+    new_labels: NDArray[np.int64],
+    left: dict[int, int],
+    groups: Sequence[_Group],
+) -> dict[int, int]:
+    """The dissolved id of each of the groups left over that one returns in, by the group's position."""
+    gone = np.where(np.isin(last_ids, list(living)), NOISE, last_ids)
+    lost, sizes = np.unique(gone[gone != NOISE], return_counts=True)
+    size_of = dict(zip(lost.tolist(), sizes.tolist(), strict=True))
+    pairs, counts = np.unique(np.stack([new_labels, gone]), axis=1, return_counts=True)
+    edges = [
+        (old, left[label], held)
+        for label, old, held in zip(*pairs.tolist(), counts.tolist(), strict=True)
+        if old != NOISE and label in left
+        if held >= ENOUGH * size_of[old] and held >= ENOUGH * groups[left[label]].size
     ]
     table = np.array(edges, dtype=np.int64).reshape(-1, 3)
     chosen = maximum_weight_matching(table[:, 0], table[:, 1], table[:, 2])

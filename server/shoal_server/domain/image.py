@@ -119,6 +119,8 @@ class Image:
     metadata: Metadata
     ingested_at: datetime
     cluster_id: int | None = None
+    place_id: int | None = None
+    moment_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +132,16 @@ class ImageFilter:
         unclustered: in no cluster.
         clustered: in some cluster.
         exclude: not these images.
+        places: at any of these; empty means anywhere.
+        moments: in any of these; empty means at any time.
     """
 
     clusters: tuple[int, ...] = ()
     unclustered: bool = False
     clustered: bool = False
     exclude: tuple[UUID, ...] = ()
+    places: tuple[int, ...] = ()
+    moments: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ and names nothing.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,13 +14,10 @@ from numpy.typing import NDArray
 
 from shoal_server.domain.cluster import NameCandidate
 from shoal_server.domain.errors import InvalidField
+from shoal_server.domain.naming_choice import choose_names
+from shoal_server.domain.naming_scores import score_words
 
-#: How many names are kept for each cluster.
-CANDIDATES = 5
 MAX_WORD = 64
-
-# With this many other clusters, a word's mean over them counts half.
-_FEW_CLUSTERS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,55 +27,101 @@ class Vocabulary:
     Attributes:
         words: the names, lower case, each once.
         synonyms: other words for the same thing, one tuple for each word; often empty.
+        glosses: phrases that describe the thing ("candle holder with many branches"), one tuple for each word; often
+            empty. They help models that do not know the word, are no names, and may stand with several words. No
+            tuples at all: there is none.
     """
 
     words: tuple[str, ...]
     synonyms: tuple[tuple[str, ...], ...]
+    glosses: tuple[tuple[str, ...], ...] = ()
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """What to embed: every word followed by its synonyms."""
-        return tuple(text for word, others in zip(self.words, self.synonyms, strict=True) for text in (word, *others))
+        """What to embed: every word followed by its synonyms and glosses."""
+        return tuple(text for _, text in self._pairs())
 
     @property
     def names(self) -> tuple[str, ...]:
         """The word that each of :attr:`texts` stands for; with its vectors, the input of :func:`name_clusters`."""
-        return tuple(
-            word for word, others in zip(self.words, self.synonyms, strict=True) for _ in range(1 + len(others))
-        )
+        return tuple(word for word, _ in self._pairs())
+
+    def _pairs(self) -> Iterator[tuple[str, str]]:
+        every_gloss = self.glosses or ((),) * len(self.words)
+        for word, synonyms, glosses in zip(self.words, self.synonyms, every_gloss, strict=True):
+            for text in (word, *synonyms, *glosses):
+                yield word, text
 
 
 def parse_vocabulary(text: str) -> Vocabulary:
-    """Reads a vocabulary: one word or short phrase a line, ``word = synonym, synonym``; ``#`` begins a comment.
+    """Reads a vocabulary: one word or short phrase a line, ``word = synonym, synonym ~ gloss, gloss``.
+
+    Synonyms and glosses may be left out, each with its sign; ``#`` begins a comment.
 
     Raises:
-        InvalidField: a line is not of that form, a word stands twice, or there is no word at all. The message names
-            the line.
+        InvalidField: a line is not of that form, a word or synonym stands twice, a gloss twice with one word, or there
+            is no word at all. The message names the line.
     """
     words: list[str] = []
     synonyms: list[tuple[str, ...]] = []
+    glosses: list[tuple[str, ...]] = []
     line_of: dict[str, int] = {}
     for number, raw in enumerate(text.splitlines(), start=1):
         line = raw.partition("#")[0].strip()
         if not line:
             continue
-        head, equals, tail = line.partition("=")
-        terms = [" ".join(term.lower().split()) for term in (head, *(tail.split(",") if equals else ()))]
+        named, tilde, described = line.partition("~")
+        word, equals, others = named.partition("=")
+        terms = _terms(word, *(others.split(",") if equals else ()))
+        phrases = _terms(*(described.split(",") if tilde else ()))
+        if any(not term or len(term) > MAX_WORD or "=" in term or "~" in term for term in (*terms, *phrases)):
+            raise InvalidField(
+                "vocabulary",
+                f"line {number}: {raw.strip()[:80]!r} is not of the form 'word' or 'word = synonym, synonym ~ gloss, "
+                f"gloss' with 1 to {MAX_WORD} characters each",
+            )
         for term in terms:
-            if not term or len(term) > MAX_WORD or "=" in term:
-                raise InvalidField(
-                    "vocabulary",
-                    f"line {number}: {raw.strip()[:80]!r} is not of the form 'word' or 'word = synonym, synonym' with "
-                    f"1 to {MAX_WORD} characters each",
-                )
             if term in line_of:
                 raise InvalidField("vocabulary", f"line {number}: {term!r} stands already on line {line_of[term]}")
             line_of[term] = number
+        if len({*terms, *phrases}) < len(terms) + len(phrases):
+            raise InvalidField("vocabulary", f"line {number}: {raw.strip()[:80]!r} says the same twice")
         words.append(terms[0])
-        synonyms.append(tuple(terms[1:]))
+        synonyms.append(terms[1:])
+        glosses.append(phrases)
     if not words:
         raise InvalidField("vocabulary", "there is no word in it; write one name a line")
-    return Vocabulary(words=tuple(words), synonyms=tuple(synonyms))
+    return Vocabulary(words=tuple(words), synonyms=tuple(synonyms), glosses=tuple(glosses))
+
+
+def mix_glosses(vocabulary: Vocabulary, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Puts the mean of a gloss and its word in the place of every gloss.
+
+    A gloss describes more things than its word names ("grey sea animal"), so it counts by half, and the word itself by
+    the other half: a similarity to the mean is the mean of both similarities. It is not scaled to unit length, so a
+    gloss far from its word does not count for more than the two say. Descriptions as prompts are from Menon and
+    Vondrick 2023 (https://arxiv.org/abs/2210.07183), who take the mean as well.
+
+    Args:
+        vocabulary: of n texts.
+        vectors: float32 (n, d), unit length, of :attr:`Vocabulary.texts`.
+
+    Returns:
+        float32 (n, d), length at most 1.
+    """
+    if not vocabulary.glosses:
+        return vectors
+    mixed = vectors.copy()
+    row = 0
+    for synonyms, glosses in zip(vocabulary.synonyms, vocabulary.glosses, strict=True):
+        first = row + 1 + len(synonyms)
+        mixed[first : first + len(glosses)] = (vectors[first : first + len(glosses)] + vectors[row]) / 2
+        row = first + len(glosses)
+    return mixed
+
+
+def _terms(*parts: str) -> tuple[str, ...]:
+    return tuple(" ".join(part.lower().split()) for part in parts)
 
 
 def name_clusters(
@@ -87,68 +130,15 @@ def name_clusters(
     word_vectors: NDArray[np.float32],
     taken: Collection[str] = (),
 ) -> list[tuple[NameCandidate, ...]]:
-    """Names every cluster; no two get the same name, and none gets one that is taken.
-
-    A word's score for a cluster is its similarity less its mean similarity to the other clusters, the mean counted in
-    full only where there are many others. Of two clusters that want the same word, the one gets it whose best word
-    leads its second best by more. Deterministic: the same input gives the same names.
+    """Names groups that have no names yet: :func:`score_words` and :func:`choose_names` in one.
 
     Args:
         centroids: float32 (k, d), unit length.
         words: w words to choose from; a word that stands several times (for its synonyms) counts by its best vector.
-        word_vectors: float32 (w, d), unit length, in the space of the centroids.
+        word_vectors: float32 (w, d), at most unit length, in the space of the centroids.
         taken: names in use already, for instance those that people gave.
 
     Returns:
-        For each cluster up to five candidates: its name first, then what else fits, best first. The name has a number
-        ("cat 2") if all that fit are taken. Empty only if there are no words. Scores lie between -2 and 2 and compare
-        words for one cluster; for a single cluster they are the similarities.
+        For each group up to five candidates, its name first; see :func:`choose_names`.
     """
-    if not len(words) or not len(centroids):
-        return [()] * len(centroids)
-    distinct, similarities = _best_of_synonyms(words, centroids @ word_vectors.T)
-    scores = _distinctiveness(similarities)
-    best = np.argsort(-scores, axis=1, kind="stable")[:, :CANDIDATES]
-    used = {name.casefold() for name in taken}
-    named: dict[int, tuple[NameCandidate, ...]] = {}
-    for cluster in _surest_first(np.take_along_axis(scores, best, axis=1)):
-        fitting = [NameCandidate(distinct[word], float(scores[cluster, word])) for word in best[cluster]]
-        name = next((candidate for candidate in fitting if candidate.name.casefold() not in used), None)
-        if name is None:
-            name = NameCandidate(_numbered(fitting[0].name, used), fitting[0].score)
-        used.add(name.name.casefold())
-        named[cluster] = (name, *(candidate for candidate in fitting if candidate is not name))[:CANDIDATES]
-    return [named[cluster] for cluster in range(len(centroids))]
-
-
-def _best_of_synonyms(words: Sequence[str], similarities: NDArray[np.float32]) -> tuple[list[str], NDArray[np.float32]]:
-    """Each word once, in the order of first appearance, with its greatest similarity to each cluster."""
-    row_of = {word: row for row, word in enumerate(dict.fromkeys(words))}
-    best = np.full((len(row_of), len(similarities)), -np.inf, dtype=np.float32)
-    np.maximum.at(best, [row_of[word] for word in words], similarities.T)
-    return list(row_of), best.T
-
-
-def _distinctiveness(similarities: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(k, w) similarities to (k, w) scores.
-
-    The mean over the other clusters is what a word has everywhere: in CLIP's space some words are near every image.
-    Two clusters are too few to know it from, hence the weight.
-    """
-    others = len(similarities) - 1
-    mean_elsewhere = (similarities.sum(axis=0) - similarities) / max(others, 1)
-    scores: NDArray[np.float32] = similarities - mean_elsewhere * np.float32(others / (others + _FEW_CLUSTERS))
-    return scores
-
-
-def _surest_first(top_scores: NDArray[np.float32]) -> list[int]:
-    """Clusters by how clearly the best of their words, (k, up to 5) best first, leads the second."""
-    margin = top_scores[:, 0] - top_scores[:, min(1, top_scores.shape[1] - 1)]
-    return [int(cluster) for cluster in np.argsort(-margin, kind="stable")]
-
-
-def _numbered(name: str, used: Collection[str]) -> str:
-    number = 2
-    while f"{name} {number}".casefold() in used:
-        number += 1
-    return f"{name} {number}"
+    return choose_names(score_words(centroids, words, word_vectors), taken=taken)

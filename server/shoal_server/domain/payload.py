@@ -1,7 +1,7 @@
 """The payload contract: what stands on an image's point in the vector store, for every program to filter on.
 
-Field names and types are public. An absent field means that the value is not known; an absent ``cluster_id`` means
-that the image is in no cluster.
+Field names and types are public. An absent field means that the value is not known; an absent ``cluster_id``
+means that the image is in no cluster.
 """
 
 from __future__ import annotations
@@ -15,6 +15,11 @@ from uuid import UUID
 from shoal_server.domain.image import Image, Location, Metadata, Sha256
 
 CLUSTER_ID = "cluster_id"
+PLACE_ID = "place_id"
+MOMENT_ID = "moment_id"
+
+#: What runs write on the points.
+GROUP_FIELDS = (CLUSTER_ID, PLACE_ID, MOMENT_ID)
 
 
 class FieldType(Enum):
@@ -30,6 +35,8 @@ class FieldType(Enum):
 #: The indexed fields. The indexes are made before the first point, because later ones add no filter edges to HNSW.
 INDEXED: Mapping[str, FieldType] = {
     CLUSTER_ID: FieldType.INTEGER,
+    PLACE_ID: FieldType.INTEGER,
+    MOMENT_ID: FieldType.INTEGER,
     "sha256": FieldType.KEYWORD,
     "uri": FieldType.KEYWORD,
     "tags": FieldType.KEYWORD,
@@ -67,8 +74,7 @@ def to_payload(image: Image) -> dict[str, Any]:
     payload |= {name: value for name in _PLAIN if (value := getattr(metadata, name)) is not None}
     if metadata.location is not None:
         payload["location"] = {"lat": metadata.location.lat, "lon": metadata.location.lon}
-    if image.cluster_id is not None:
-        payload[CLUSTER_ID] = image.cluster_id
+    payload |= {name: value for name in GROUP_FIELDS if (value := getattr(image, name)) is not None}
     return payload
 
 
@@ -85,5 +91,5 @@ def from_payload(identity: UUID, payload: Mapping[str, Any]) -> Image:
             location=None if location is None else Location(lat=location["lat"], lon=location["lon"]),
         ),
         ingested_at=datetime.fromisoformat(payload["ingested_at"]),
-        cluster_id=payload.get(CLUSTER_ID),
+        **{name: payload[name] for name in GROUP_FIELDS if name in payload},
     )

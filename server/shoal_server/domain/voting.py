@@ -23,13 +23,16 @@ NEIGHBORS = 15
 MIN_SHARE = 0.4
 
 #: Share of a cluster's own members that its threshold would turn away.
-QUANTILE = 0.025
+QUANTILE = 0.015
 
 #: A cluster's own quantile counts for as much as that of all clusters when it has this many members.
 PRIOR_MEMBERS = 30
 
 #: Votes counted at once in :func:`leave_one_out_thresholds`, to bound its memory.
 _BLOCK = 16_384
+
+#: Members of a cluster looked at in :func:`thresholds_within`, to bound its memory.
+_SAMPLE = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +44,13 @@ class Ballot:
         shares: float32 (c,), each one's share of the votes, above 0; together 1. Neighbours in no cluster do not vote:
             they say nothing about which cluster fits, and whether any does is for the threshold to say.
         similarities: float32 (c,), mean cosine similarity of the neighbours that voted for it, -1 to 1.
+        nearness: mean cosine similarity of all neighbours that voted, -1 to 1; -1 if nobody did.
     """
 
     cluster_ids: NDArray[np.int64]
     shares: NDArray[np.float32]
     similarities: NDArray[np.float32]
+    nearness: float
 
 
 def vote(cluster_ids: NDArray[np.int64], similarities: NDArray[np.float32]) -> Ballot:
@@ -65,10 +70,12 @@ def vote(cluster_ids: NDArray[np.int64], similarities: NDArray[np.float32]) -> B
     _, first = np.unique(cluster_ids, return_index=True)
     first = np.sort(first[votes[0, first] > 0])
     order = first[np.argsort(-votes[0, first], kind="stable")]
+    voters = cluster_ids != NOISE
     return Ballot(
         cluster_ids=cluster_ids[order],
         shares=(votes[0, order] / max(votes[0, order].sum(), 1)).astype(np.float32),
         similarities=means[0, order],
+        nearness=float(np.clip(similarities[voters].mean(), -1, 1)) if voters.any() else -1.0,
     )
 
 
@@ -109,6 +116,36 @@ def leave_one_out_thresholds(
     for cluster, start, stop in zip(distinct.tolist(), starts.tolist(), stops.tolist(), strict=True):
         own = float(np.quantile(shown[by_cluster[start:stop]], QUANTILE))
         thresholds[cluster] += (own - everywhere) * (stop - start) / (stop - start + PRIOR_MEMBERS)
+    return thresholds
+
+
+def thresholds_within(vectors: NDArray[np.float32], cluster_ids: NDArray[np.int64], prior: float) -> dict[int, float]:
+    """As :func:`leave_one_out_thresholds`, where only the images of some clusters are at hand.
+
+    Every neighbour of a member is taken to be in its own cluster. At most :data:`_SAMPLE` members of a cluster are
+    looked at, evenly spread over the rows.
+
+    Args:
+        vectors: float32 (n, d), unit rows; all images of some clusters.
+        cluster_ids: (n,), none of them -1.
+        prior: a threshold as other clusters have it, which counts as :data:`PRIOR_MEMBERS` members.
+
+    Returns:
+        A threshold, -1 to 1, for every cluster id among ``cluster_ids``.
+    """
+    thresholds = {}
+    for cluster in np.unique(cluster_ids).tolist():
+        rows = np.flatnonzero(cluster_ids == cluster)
+        sample = rows[np.linspace(0, len(rows) - 1, min(len(rows), _SAMPLE)).astype(np.int64)]
+        similarities = vectors[sample] @ vectors[sample].T
+        np.fill_diagonal(similarities, -np.inf)
+        nearest = min(NEIGHBORS, len(sample) - 1)
+        if nearest < 1:
+            thresholds[cluster] = prior
+            continue
+        shown = np.sort(similarities, axis=1)[:, -nearest:].mean(axis=1)
+        own = float(np.quantile(shown, QUANTILE))
+        thresholds[cluster] = prior + (own - prior) * len(sample) / (len(sample) + PRIOR_MEMBERS)
     return thresholds
 
 

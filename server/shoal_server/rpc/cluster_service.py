@@ -2,37 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, TypeVar
 
 import grpc
 
 from shoal.v1 import cluster_pb2, cluster_service_pb2, cluster_service_pb2_grpc
 from shoal_server.application.assign import Assign
 from shoal_server.application.clustering import Clustering
+from shoal_server.application.corrections import Corrections
 from shoal_server.application.curation import CountedCluster, Curation
+from shoal_server.application.history import History
 from shoal_server.application.open_collections import OpenCollections
 from shoal_server.application.search import Search
 from shoal_server.domain.errors import ClustersChanged, InvalidField
 from shoal_server.domain.run import ClusteringRun
 from shoal_server.rpc import convert
 from shoal_server.rpc.paging import make_token, page_size, read_token
-from shoal_server.rpc.resource_names import cluster_name, parse_cluster, parse_collection, parse_run
+from shoal_server.rpc.resource_names import (
+    parse_cluster,
+    parse_collection,
+    parse_run,
+    parse_run_or_collection,
+    parse_theme,
+)
 
 Context = grpc.aio.ServicerContext[Any, Any]
+Entry = TypeVar("Entry")
+
+_Paged = (
+    cluster_service_pb2.ListClustersRequest
+    | cluster_service_pb2.SearchClustersRequest
+    | cluster_service_pb2.ListPlacesRequest
+    | cluster_service_pb2.ListMomentsRequest
+)
 
 
 class ClusterService(cluster_service_pb2_grpc.ClusterServiceServicer):
     """Answers for clusters and clustering runs."""
 
     def __init__(
-        self, collections: OpenCollections, curation: Curation, search: Search, assign: Assign, clustering: Clustering
+        self,
+        collections: OpenCollections,
+        curation: Curation,
+        search: Search,
+        assign: Assign,
+        clustering: Clustering,
+        history: History,
+        corrections: Corrections,
     ) -> None:
         self._collections = collections
         self._curation = curation
         self._search = search
         self._assign = assign
         self._clustering = clustering
+        self._history = history
+        self._corrections = corrections
 
     async def GetCluster(self, request: cluster_service_pb2.GetClusterRequest, context: Context) -> cluster_pb2.Cluster:
         collection, cluster_id = parse_cluster(request.name)
@@ -42,15 +67,14 @@ class ClusterService(cluster_service_pb2_grpc.ClusterServiceServicer):
         self, request: cluster_service_pb2.ListClustersRequest, context: Context
     ) -> cluster_service_pb2.ListClustersResponse:
         collection = parse_collection(request.parent)
-        size = page_size(request.page_size, 100)
-        cursor = read_token(request, request.page_token)
-        listed = await self._curation.list(collection)
-        offset = _offset(collection, cursor, listed.run)
-        page = listed.clusters[offset : offset + size]
-        more = len(listed.clusters) > offset + size
+        themes = convert.ids_within(collection, parse_theme, request.themes)
+        listed = await self._curation.list(collection, themes)
+        page, token = _page(collection, request, listed.run, listed.clusters, 100)
+        tree = listed.themes if request.with_themes and not request.page_token else ()
         return cluster_service_pb2.ListClustersResponse(
             clusters=[convert.cluster(collection, counted) for counted in page],
-            next_page_token=make_token(request, f"{listed.run} {offset + size}") if more else "",
+            next_page_token=token,
+            themes=[convert.theme(collection, theme) for theme in tree],
         )
 
     async def UpdateCluster(
@@ -60,27 +84,16 @@ class ClusterService(cluster_service_pb2_grpc.ClusterServiceServicer):
         for path in request.update_mask.paths:
             if path not in ("display_name", "*"):
                 raise InvalidField("update_mask", f"{path[:80]!r} cannot be changed; only display_name can")
-        renamed = await self._curation.rename(collection, cluster_id, request.cluster.display_name)
-        return convert.cluster(collection, renamed)
+        await self._corrections.rename(collection, cluster_id, request.cluster.display_name, request.author)
+        return convert.cluster(collection, await self._curation.get(collection, cluster_id))
 
     async def SearchClusters(
         self, request: cluster_service_pb2.SearchClustersRequest, context: Context
     ) -> cluster_service_pb2.SearchClustersResponse:
         collection = parse_collection(request.parent)
-        query = convert.query_of(
-            collection,
-            request.text,
-            request.image_content,
-            request.image_name,
-            request.vector,
-            request.WhichOneof("query"),
-        )
-        size = page_size(request.page_size, 10)
-        cursor = read_token(request, request.page_token)
+        query = convert.query_of(collection, request)
         ranked = await self._search.clusters(collection, query)
-        offset = _offset(collection, cursor, ranked.run)
-        page = ranked.clusters[offset : offset + size]
-        more = len(ranked.clusters) > offset + size
+        page, token = _page(collection, request, ranked.run, ranked.clusters, 10)
         return cluster_service_pb2.SearchClustersResponse(
             results=[
                 cluster_service_pb2.SearchClustersResponse.Result(
@@ -88,33 +101,14 @@ class ClusterService(cluster_service_pb2_grpc.ClusterServiceServicer):
                 )
                 for scored in page
             ],
-            next_page_token=make_token(request, f"{ranked.run} {offset + size}") if more else "",
+            next_page_token=token,
         )
 
     async def AssignImage(
         self, request: cluster_service_pb2.AssignImageRequest, context: Context
     ) -> cluster_service_pb2.AssignImageResponse:
         collection = parse_collection(request.parent)
-        query = convert.query_of(
-            collection, "", request.image_content, request.image_name, request.vector, request.WhichOneof("image")
-        )
-        assignment = await self._assign(collection, query)
-        winner = assignment.cluster
-        return cluster_service_pb2.AssignImageResponse(
-            cluster="" if winner is None else cluster_name(collection, winner.id),
-            display_name="" if winner is None else winner.name,
-            similarity=assignment.similarity,
-            outlier=winner is None,
-            alternatives=[
-                cluster_service_pb2.AssignImageResponse.Alternative(
-                    cluster=cluster_name(collection, alternative.cluster.id),
-                    display_name=alternative.cluster.name,
-                    similarity=alternative.similarity,
-                    share=alternative.share,
-                )
-                for alternative in assignment.alternatives
-            ],
-        )
+        return convert.assignment(collection, await self._assign(collection, convert.query_of(collection, request)))
 
     async def RunClustering(
         self, request: cluster_service_pb2.RunClusteringRequest, context: Context
@@ -140,7 +134,7 @@ class ClusterService(cluster_service_pb2_grpc.ClusterServiceServicer):
         rest = [run for run in await self._clustering.list(collection) if not cursor or run.id < cursor]
         page = rest[:size]
         return cluster_service_pb2.ListClusteringRunsResponse(
-            clustering_runs=[await self._run(collection, run) for run in page],
+            clustering_runs=[await self._run(collection, run, whole=False) for run in page],
             next_page_token=make_token(request, page[-1].id) if len(rest) > size else "",
         )
 
@@ -150,23 +144,78 @@ class ClusterService(cluster_service_pb2_grpc.ClusterServiceServicer):
         collection, run = parse_run(request.name)
         return await self._run(collection, await self._clustering.cancel(collection, run))
 
+    async def ActivateClusteringRun(
+        self, request: cluster_service_pb2.ActivateClusteringRunRequest, context: Context
+    ) -> cluster_pb2.ClusteringRun:
+        collection, run = parse_run(request.name)
+        return await self._run(collection, await self._history.activate(collection, run))
+
+    async def CompareClusteringRuns(
+        self, request: cluster_service_pb2.CompareClusteringRunsRequest, context: Context
+    ) -> cluster_service_pb2.CompareClusteringRunsResponse:
+        collection, base = parse_run(request.base)
+        other_collection, other = parse_run(request.other)
+        if other_collection != collection:
+            raise InvalidField("other", f"is of collection {other_collection!r}, but base of {collection!r}")
+        return convert.comparison(collection, await self._history.compare(collection, base, other))
+
+    async def ExportAssignments(
+        self, request: cluster_service_pb2.ExportAssignmentsRequest, context: Context
+    ) -> AsyncIterator[cluster_service_pb2.ExportAssignmentsResponse]:
+        collection, run = parse_run_or_collection(request.name)
+        async for stretch in self._history.export(collection, run):
+            yield cluster_service_pb2.ExportAssignmentsResponse(
+                assignments=[convert.exported(collection, each) for each in stretch]
+            )
+
+    async def ListPlaces(
+        self, request: cluster_service_pb2.ListPlacesRequest, context: Context
+    ) -> cluster_service_pb2.ListPlacesResponse:
+        collection = parse_collection(request.parent)
+        found = await self._curation.groupings(collection)
+        page, token = _page(collection, request, found.run, found.groupings.places, 100)
+        return cluster_service_pb2.ListPlacesResponse(
+            places=[convert.place(collection, place) for place in page], next_page_token=token
+        )
+
+    async def ListMoments(
+        self, request: cluster_service_pb2.ListMomentsRequest, context: Context
+    ) -> cluster_service_pb2.ListMomentsResponse:
+        collection = parse_collection(request.parent)
+        found = await self._curation.groupings(collection)
+        page, token = _page(collection, request, found.run, found.groupings.moments, 100)
+        return cluster_service_pb2.ListMomentsResponse(
+            moments=[convert.moment(collection, moment) for moment in page], next_page_token=token
+        )
+
     async def StreamClusteringRun(
         self, request: cluster_service_pb2.StreamClusteringRunRequest, context: Context
     ) -> AsyncIterator[cluster_service_pb2.StreamClusteringRunResponse]:
         collection, run = parse_run(request.name)
         async for state in self._clustering.watch(collection, run):
-            yield cluster_service_pb2.StreamClusteringRunResponse(clustering_run=await self._run(collection, state))
+            yield cluster_service_pb2.StreamClusteringRunResponse(
+                clustering_run=await self._run(collection, state, whole=False)
+            )
 
-    async def _run(self, collection: str, run: ClusteringRun) -> cluster_pb2.ClusteringRun:
+    async def _run(self, collection: str, run: ClusteringRun, *, whole: bool = True) -> cluster_pb2.ClusteringRun:
         opened = await self._collections.open_any(collection)
-        return convert.run(collection, run, opened.record.active_run)
+        return convert.run(collection, run, opened.record.active_run, whole=whole)
 
 
-def _offset(collection: str, cursor: str, run: str) -> int:
-    """Where a page begins; the cursor says of which run the page before was."""
-    if not cursor:
-        return 0
-    before, _, offset = cursor.rpartition(" ")
-    if before != run:
-        raise ClustersChanged(collection)
-    return int(offset)
+def _page(
+    collection: str, request: _Paged, run: str, entries: Sequence[Entry], default: int
+) -> tuple[Sequence[Entry], str]:
+    """The stretch of a run's entries that is asked for, and the token for the next one.
+
+    Raises:
+        ClustersChanged: the page before was of another run.
+    """
+    size, offset = page_size(request.page_size, default), 0
+    cursor = read_token(request, request.page_token)
+    if cursor:
+        before, _, number = cursor.rpartition(" ")
+        if before != run:
+            raise ClustersChanged(collection)
+        offset = int(number)
+    token = make_token(request, f"{run} {offset + size}") if len(entries) > offset + size else ""
+    return entries[offset : offset + size], token

@@ -104,14 +104,7 @@ class ImageService(image_service_pb2_grpc.ImageServiceServicer):
         self, request: image_service_pb2.SearchImagesRequest, context: Context
     ) -> image_service_pb2.SearchImagesResponse:
         collection = parse_collection(request.parent)
-        query = convert.query_of(
-            collection,
-            request.text,
-            request.image_content,
-            request.image_name,
-            request.vector,
-            request.WhichOneof("query"),
-        )
+        query = convert.query_of(collection, request)
         offset = int(read_token(request, request.page_token) or 0)
         size = min(page_size(request.page_size, 10), MAX_DEPTH - offset)
         if size <= 0:

@@ -13,11 +13,14 @@ from shoal.v1 import (
     cluster_service_pb2_grpc,
     collection_service_pb2,
     collection_service_pb2_grpc,
+    curation_service_pb2,
+    curation_service_pb2_grpc,
     image_service_pb2,
     image_service_pb2_grpc,
 )
 from shoal_server.rpc.cluster_service import ClusterService
 from shoal_server.rpc.collection_service import CollectionService
+from shoal_server.rpc.curation_service import CurationService
 from shoal_server.rpc.image_service import ImageService
 from shoal_server.rpc.interceptor import TranslateErrors
 
@@ -26,6 +29,7 @@ SERVICES = (
     collection_service_pb2.DESCRIPTOR.services_by_name["CollectionService"].full_name,
     image_service_pb2.DESCRIPTOR.services_by_name["ImageService"].full_name,
     cluster_service_pb2.DESCRIPTOR.services_by_name["ClusterService"].full_name,
+    curation_service_pb2.DESCRIPTOR.services_by_name["CurationService"].full_name,
 )
 
 
@@ -36,6 +40,7 @@ class Services:
     collections: CollectionService
     images: ImageService
     clusters: ClusterService
+    curation: CurationService
 
 
 class RpcServer:
@@ -61,6 +66,7 @@ class RpcServer:
         collection_service_pb2_grpc.add_CollectionServiceServicer_to_server(services.collections, self._server)
         image_service_pb2_grpc.add_ImageServiceServicer_to_server(services.images, self._server)
         cluster_service_pb2_grpc.add_ClusterServiceServicer_to_server(services.clusters, self._server)
+        curation_service_pb2_grpc.add_CurationServiceServicer_to_server(services.curation, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
 

@@ -1,27 +1,19 @@
-"""The ClusterStore port: clusters are points of a shard of their own, runs are files."""
+"""The ClusterStore port's cluster sets: points of a shard of their own."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from pathlib import Path
 from uuid import UUID
 
 import qdrant_edge as edge
 
-from shoal_server.adapters.edge_store import files, points
-from shoal_server.adapters.edge_store.room import RUNS, Room
+from shoal_server.adapters.edge_store import points
 from shoal_server.adapters.edge_store.rooms import READ_BATCH, UPSERT_BATCH, Rooms, check_dimension, optional_id
-from shoal_server.domain import records
 from shoal_server.domain.cluster import Cluster
-from shoal_server.domain.errors import RunNotFound
-from shoal_server.domain.run import ClusteringRun
-
-_RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
 class EdgeClusters(Rooms):
-    """Cluster sets and run records."""
+    """Cluster sets."""
 
     async def put_clusters(self, collection: str, run: str, clusters: Sequence[Cluster]) -> None:
         """Stores a run's whole set of clusters; what stood there for the run is replaced.
@@ -65,40 +57,6 @@ class EdgeClusters(Rooms):
         operation = edge.UpdateOperation.delete_points_by_filter(points.of_run(run))
         await self._within(collection, lambda room: room.clusters.update(operation))
 
-    async def put_run(self, collection: str, run: ClusteringRun) -> None:
-        """Stores or replaces a run's record, atomically.
-
-        Raises:
-            RunNotFound: the id cannot be one of a run.
-        """
-        await self._within(
-            collection, lambda room: files.write_record(_run_file(room, run.id), records.run_to_record(run))
-        )
-
-    async def get_run(self, collection: str, run: str) -> ClusteringRun:
-        """Raises:
-        RunNotFound: there is none of that id.
-        StoreIncompatible: its record is damaged.
-        """
-
-        def read(room: Room) -> ClusteringRun:
-            try:
-                return files.read_record(_run_file(room, run), records.run_from_record)
-            except FileNotFoundError as error:
-                raise RunNotFound(collection, run) from error
-
-        return await self._within(collection, read)
-
-    async def list_runs(self, collection: str) -> list[ClusteringRun]:
-        """All, newest first."""
-
-        def read(room: Room) -> list[ClusteringRun]:
-            paths = (room.folder / RUNS).glob("[!.]*.json")
-            return [files.read_record(path, records.run_from_record) for path in paths]
-
-        runs = await self._within(collection, read)
-        return sorted(runs, key=lambda run: (run.created_at, run.id), reverse=True)
-
     async def _upsert_clusters(self, collection: str, run: str, clusters: Sequence[Cluster]) -> None:
         operation = edge.UpdateOperation.upsert_points([points.cluster_point(run, each) for each in clusters])
         await self._within(collection, lambda room: room.clusters.update(operation))
@@ -108,10 +66,3 @@ class EdgeClusters(Rooms):
     ) -> tuple[list[edge.Record], UUID | None]:
         found, following = await self._within(collection, lambda room: room.clusters.scroll(request))
         return found, optional_id(following)
-
-
-def _run_file(room: Room, run: str) -> Path:
-    # The id becomes a file's name.
-    if not _RUN_ID.fullmatch(run):
-        raise RunNotFound(room.record.id, run)
-    return room.folder / RUNS / f"{run}.json"

@@ -36,7 +36,7 @@ def write_record(path: Path, record: Mapping[str, Any]) -> None:
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_TEMPORARY)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(record, file, indent=1)
+            json.dump(record, file, indent=1, allow_nan=False)
             file.flush()
             os.fsync(file.fileno())
         Path(name).replace(path)

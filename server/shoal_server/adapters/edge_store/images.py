@@ -128,7 +128,7 @@ class EdgeImages(Rooms):
             found += await self._query_batch(collection, requests[start : start + _QUERY_BATCH])
         return [
             (
-                np.array([points.cluster_id_of(point) for point in neighbors], dtype=np.int64),
+                points.group_ids(neighbors, CLUSTER_ID),
                 np.array([point.score for point in neighbors], dtype=np.float32),
             )
             for neighbors in found
@@ -140,27 +140,25 @@ class EdgeImages(Rooms):
         """The whole collection in batches, in the order of the ids."""
         after: UUID | None = None
         while True:
-            request = edge.ScrollRequest(offset=after, limit=batch, with_payload=[CLUSTER_ID], with_vector=with_vectors)
+            request = edge.ScrollRequest(
+                offset=after, limit=batch, with_payload=points.SCANNED, with_vector=with_vectors
+            )
             found, after = await self._scroll(collection, request)
             if found:
-                yield StoredVectors(
-                    ids=[points.identity_of(point) for point in found],
-                    cluster_ids=np.array([points.cluster_id_of(point) for point in found], dtype=np.int64),
-                    vectors=np.array([point.vector if with_vectors else () for point in found], dtype=np.float32),
-                )
+                yield points.to_stretch(found, with_vectors)
             if after is None:
                 return
 
-    async def set_cluster(self, collection: str, cluster_id: int | None, ids: Sequence[UUID]) -> None:
-        """Writes one cluster id (None removes it) to existing images and touches nothing else of their payload."""
+    async def set_group(self, collection: str, field: str, group_id: int | None, ids: Sequence[UUID]) -> None:
+        """Writes one id (None removes it) to existing images and touches nothing else of their payload."""
 
         def write(room: Room, batch: Sequence[UUID]) -> None:
             # By filter: an operation on ids is an error if one of them does not exist, though the others are written.
             of_batch = points.of_ids(batch)
-            if cluster_id is None:
-                operation = edge.UpdateOperation.delete_payload_by_filter(of_batch, [CLUSTER_ID])
+            if group_id is None:
+                operation = edge.UpdateOperation.delete_payload_by_filter(of_batch, [field])
             else:
-                operation = edge.UpdateOperation.set_payload_by_filter(of_batch, {CLUSTER_ID: cluster_id})
+                operation = edge.UpdateOperation.set_payload_by_filter(of_batch, {field: group_id})
             room.update_images(operation, batch)
 
         await self._write_images(collection, ids, _ID_BATCH, write)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid5
 
 import numpy as np
 import qdrant_edge as edge
+from numpy.typing import NDArray
 
+from shoal_server.application.ports import StoredVectors
 from shoal_server.domain import payload, records
 from shoal_server.domain.cluster import NOISE, Cluster
-from shoal_server.domain.image import Image, ImageFilter, Vector
-from shoal_server.domain.payload import CLUSTER_ID, FieldType
+from shoal_server.domain.image import Image, ImageFilter, Location, Vector
+from shoal_server.domain.payload import CLUSTER_ID, GROUP_FIELDS, MOMENT_ID, PLACE_ID, FieldType
 
 RUN = "run"
+_CAPTURED_AT = "captured_at"
+_LOCATION = "location"
 
 #: Namespace of the ids of cluster points.
 _CLUSTERS = UUID("0b0d5bb4-5c0b-5f0c-8a44-1a6b7f8f6a5e")
@@ -27,6 +31,9 @@ _SCHEMA = {
     FieldType.DATETIME: edge.PayloadSchemaType.Datetime,
     FieldType.GEO: edge.PayloadSchemaType.Geo,
 }
+
+#: What a scan reads of an image's payload.
+SCANNED = [*GROUP_FIELDS, _CAPTURED_AT, _LOCATION]
 
 #: Indexed fields of a point that is a cluster.
 CLUSTER_FIELDS = {RUN: FieldType.KEYWORD, CLUSTER_ID: FieldType.INTEGER}
@@ -49,8 +56,9 @@ def to_filter(where: ImageFilter) -> edge.Filter | None:
     empty = edge.IsEmptyCondition(CLUSTER_ID)
     must: list[Any] = []
     must_not: list[Any] = []
-    if where.clusters:
-        must.append(edge.FieldCondition(CLUSTER_ID, match=edge.MatchAny(list(where.clusters))))
+    for field, wanted in ((CLUSTER_ID, where.clusters), (PLACE_ID, where.places), (MOMENT_ID, where.moments)):
+        if wanted:
+            must.append(edge.FieldCondition(field, match=edge.MatchAny(list(wanted))))
     if where.unclustered:
         must.append(empty)
     if where.clustered:
@@ -96,11 +104,29 @@ def to_vector(point: edge.Record) -> Vector:
     return np.asarray(point.vector, dtype=np.float32)
 
 
-def cluster_id_of(point: edge.Record | edge.ScoredPoint) -> int:
-    """The cluster id, or -1."""
-    return int((point.payload or {}).get(CLUSTER_ID, NOISE))
+def group_ids(found: Sequence[edge.Record] | Sequence[edge.ScoredPoint], field: str) -> NDArray[np.int64]:
+    """The ids that points have in one of the payload's group fields, int64 (n,), -1 for none."""
+    return np.array([(point.payload or {}).get(field, NOISE) for point in found], dtype=np.int64)
+
+
+def to_stretch(found: Sequence[edge.Record], with_vectors: bool) -> StoredVectors:
+    """Points that were read with the fields in ``SCANNED``, and with their vectors or not."""
+    payloads = [point.payload or {} for point in found]
+    return StoredVectors(
+        ids=[identity_of(point) for point in found],
+        cluster_ids=group_ids(found, CLUSTER_ID),
+        place_ids=group_ids(found, PLACE_ID),
+        moment_ids=group_ids(found, MOMENT_ID),
+        captured_at=[each.get(_CAPTURED_AT) for each in payloads],
+        locations=[_to_location(each.get(_LOCATION)) for each in payloads],
+        vectors=np.array([point.vector if with_vectors else () for point in found], dtype=np.float32),
+    )
 
 
 def identity_of(point: edge.Record | edge.ScoredPoint) -> UUID:
     """The id of a point."""
     return point.id if isinstance(point.id, UUID) else UUID(str(point.id))
+
+
+def _to_location(value: Mapping[str, float] | None) -> Location | None:
+    return None if value is None else Location(lat=value["lat"], lon=value["lon"])

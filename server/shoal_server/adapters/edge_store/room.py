@@ -1,9 +1,11 @@
-"""One collection on disk and open: its record, its shards, its runs.
+"""One collection on disk and open: its record, its shards, its history.
 
     collection.json   the collection exists exactly if this file does
     images/           shard of images
     clusters/         shard of clusters, those of all runs
     runs/<run>.json
+    groupings/<run>.json             themes, places and moments of a run
+    corrections/<correction>.json
     images.new/       a copy of images/ whose index is being built
     images.old/       what images/ was until that copy took its place
 
@@ -21,14 +23,17 @@ from uuid import UUID
 
 import qdrant_edge as edge
 
-from shoal_server.adapters.edge_store import files
+from shoal_server.adapters.edge_store import files, points
 from shoal_server.domain import records
 from shoal_server.domain.collection import Collection
+from shoal_server.domain.payload import INDEXED
 
 RECORD = "collection.json"
 IMAGES = "images"
 CLUSTERS = "clusters"
 RUNS = "runs"
+GROUPINGS = "groupings"
+CORRECTIONS = "corrections"
 NEW_IMAGES = "images.new"
 OLD_IMAGES = "images.old"
 
@@ -102,13 +107,16 @@ def load(folder: Path) -> Room:
         StoreIncompatible: the record cannot be understood.
     """
     files.remove_temporaries(folder)
-    files.remove_temporaries(folder / RUNS)
+    for history in (RUNS, GROUPINGS, CORRECTIONS):
+        files.remove_temporaries(folder / history)
     record = files.read_record(folder / RECORD, records.collection_from_record)
     _finish_swap(folder)
+    images = edge.EdgeShard.load(str(folder / IMAGES))
+    _index_new_fields(images)
     return Room(
         folder=folder,
         record=record,
-        images=edge.EdgeShard.load(str(folder / IMAGES)),
+        images=images,
         clusters=edge.EdgeShard.load(str(folder / CLUSTERS)),
     )
 
@@ -124,6 +132,14 @@ def swap_images(room: Room, replacement: edge.EdgeShard) -> None:
     room.images = edge.EdgeShard.load(str(room.folder / IMAGES))
     room.unflushed = 0
     shutil.rmtree(room.folder / OLD_IMAGES)
+
+
+def _index_new_fields(images: edge.EdgeShard) -> None:
+    """Makes the payload indexes that an older version did not make: once, about 10 ms for 1,000 images."""
+    present = images.info().payload_schema
+    for name, kind in INDEXED.items():
+        if name not in present:
+            images.update(points.create_index(name, kind))
 
 
 def _finish_swap(folder: Path) -> None:

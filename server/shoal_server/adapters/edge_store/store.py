@@ -12,6 +12,7 @@ import qdrant_edge as edge
 from shoal_server.adapters.edge_store import files, points, room
 from shoal_server.adapters.edge_store.clusters import EdgeClusters
 from shoal_server.adapters.edge_store.engine import Engine
+from shoal_server.adapters.edge_store.history import EdgeHistory
 from shoal_server.adapters.edge_store.images import EdgeImages
 from shoal_server.adapters.edge_store.indexing import Indexing
 from shoal_server.domain.collection import Collection, check_collection_id
@@ -22,7 +23,7 @@ from shoal_server.domain.payload import INDEXED, FieldType
 INDEXING_THRESHOLD_KB = 40_000
 
 
-class EdgeStore(EdgeImages, EdgeClusters):
+class EdgeStore(EdgeImages, EdgeClusters, EdgeHistory):
     """Collections in a folder that belongs to this process alone.
 
     What has been acknowledged is in a write-ahead log or in a file that was written whole, and survives the end of the
@@ -106,7 +107,7 @@ class EdgeStore(EdgeImages, EdgeClusters):
         await self._within(collection.id, lambda found: found.save(collection))
 
     async def delete_collection(self, collection: str) -> None:
-        """Removes the record first, then images, clusters and run records.
+        """Removes the record first, then images, clusters, runs, groupings and corrections.
 
         Raises:
             CollectionNotFound: there is none of that id.

@@ -1,4 +1,4 @@
-"""Records of collections and runs: points of one Qdrant collection.
+"""Records of collections, runs, groupings and corrections: points of one Qdrant collection.
 
 A collection's record passes through three kinds, each reached by one atomic write: ``creating`` and ``deleting`` mark
 what a crash may leave half done, so that Shoal never takes somebody else's Qdrant collection for its own leftovers.
@@ -17,7 +17,6 @@ from shoal_server.adapters.qdrant_store.connection import Connection
 from shoal_server.domain import records
 from shoal_server.domain.collection import Collection
 from shoal_server.domain.errors import StoreIncompatible
-from shoal_server.domain.run import ClusteringRun
 
 T = TypeVar("T")
 
@@ -27,7 +26,9 @@ CATALOG = "shoal.records"
 CREATING = "creating"
 READY = "collection"
 DELETING = "deleting"
-_RUN = "run"
+RUN = "run"
+GROUPINGS = "groupings"
+CORRECTION = "correction"
 
 _PAGE = 256
 
@@ -60,25 +61,40 @@ class Catalog:
         return [_decode(point, records.collection_from_record) async for point in self._all(condition)]
 
     async def forget(self, collection: str) -> None:
-        """Removes the records of a collection's runs and then its own."""
+        """Removes the records of what belongs to a collection and then its own."""
         with self._connection.translated():
-            await self._client.delete(CATALOG, points.matching(kind=_RUN, collection=collection), wait=True)
+            for kind in (RUN, GROUPINGS, CORRECTION):
+                await self._client.delete(CATALOG, points.matching(kind=kind, collection=collection), wait=True)
             await self._client.delete(CATALOG, [points.record_id(READY, collection)], wait=True)
 
-    async def put_run(self, collection: str, run: ClusteringRun) -> None:
-        """Writes a run's record in one step."""
-        identity = points.record_id(_RUN, collection, run.id)
-        await self._put(points.record_point(identity, _RUN, collection, records.run_to_record(run)))
+    async def put(self, kind: str, collection: str, identity: str, record: records.Record) -> None:
+        """Writes a record of something that belongs to a collection in one step.
 
-    async def find_run(self, collection: str, run: str) -> ClusteringRun | None:
-        """A run's record, or None."""
-        point = await self._find(points.record_id(_RUN, collection, run))
-        return None if point is None else _decode(point, records.run_from_record)
+        Args:
+            kind: ``RUN``, ``GROUPINGS`` or ``CORRECTION``.
+            collection: which.
+            identity: of what is recorded, unique among the collection's records of that kind.
+            record: JSON values.
+        """
+        await self._put(points.record_point(points.record_id(kind, collection, identity), kind, collection, record))
 
-    async def runs(self, collection: str) -> list[ClusteringRun]:
-        """All of a collection, in no order."""
-        condition = points.matching(kind=_RUN, collection=collection)
-        return [_decode(point, records.run_from_record) async for point in self._all(condition)]
+    async def find(
+        self, kind: str, collection: str, identity: str, decode: Callable[[Mapping[str, Any]], T]
+    ) -> T | None:
+        """What a record stands for, or None."""
+        point = await self._find(points.record_id(kind, collection, identity))
+        return None if point is None else _decode(point, decode)
+
+    async def all(self, kind: str, collection: str, decode: Callable[[Mapping[str, Any]], T]) -> list[T]:
+        """All records of a kind that belong to a collection, in no order."""
+        condition = points.matching(kind=kind, collection=collection)
+        return [_decode(point, decode) async for point in self._all(condition)]
+
+    async def delete(self, kind: str, collection: str, identity: str) -> None:
+        """Removes a record, if it is there."""
+        await self._make()
+        with self._connection.translated():
+            await self._client.delete(CATALOG, [points.record_id(kind, collection, identity)], wait=True)
 
     async def _put(self, point: models.PointStruct) -> None:
         await self._make()

@@ -1,4 +1,4 @@
-"""The ClusterStore port on a Qdrant server."""
+"""The ClusterStore port's cluster sets on a Qdrant server."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ from typing import Any
 from shoal_server.adapters.qdrant_store import points
 from shoal_server.adapters.qdrant_store.access import READ_BATCH, UPSERT_BATCH, Access, check_dimension, clusters_of
 from shoal_server.domain.cluster import Cluster
-from shoal_server.domain.errors import RunNotFound
-from shoal_server.domain.run import ClusteringRun
 
 
 class QdrantClusters(Access):
-    """Cluster sets: the points of a Qdrant collection beside the images'. Runs are records of the catalog."""
+    """Cluster sets: the points of a Qdrant collection beside the images'."""
 
     async def put_clusters(self, collection: str, run: str, clusters: Sequence[Cluster]) -> None:
         """Stores a run's whole set of clusters; what stood there for the run is replaced.
@@ -64,25 +62,3 @@ class QdrantClusters(Access):
         """Removes a run's set."""
         async with self._within(collection):
             await self._client.delete(clusters_of(collection), points.matching(run=run), wait=True)
-
-    async def put_run(self, collection: str, run: ClusteringRun) -> None:
-        """Stores or replaces a run's record, atomically."""
-        async with self._within(collection):
-            await self._catalog.put_run(collection, run)
-
-    async def get_run(self, collection: str, run: str) -> ClusteringRun:
-        """Raises:
-        RunNotFound: there is none of that id.
-        StoreIncompatible: its record is damaged.
-        """
-        async with self._within(collection):
-            found = await self._catalog.find_run(collection, run)
-        if found is None:
-            raise RunNotFound(collection, run)
-        return found
-
-    async def list_runs(self, collection: str) -> list[ClusteringRun]:
-        """All, newest first."""
-        async with self._within(collection):
-            runs = await self._catalog.runs(collection)
-        return sorted(runs, key=lambda run: (run.created_at, run.id), reverse=True)

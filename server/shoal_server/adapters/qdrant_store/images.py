@@ -135,7 +135,7 @@ class QdrantImages(Access):
             answers = await self._client.query_batch_points(collection, requests) if requests else []
         return [
             (
-                np.array([points.cluster_id_of(point) for point in answer.points], dtype=np.int64),
+                points.group_ids(answer.points, CLUSTER_ID),
                 np.array([point.score for point in answer.points], dtype=np.float32),
             )
             for answer in answers
@@ -149,27 +149,23 @@ class QdrantImages(Access):
         while True:
             async with self._within(collection):
                 found, after = await self._client.scroll(
-                    collection, limit=batch, offset=after, with_payload=[CLUSTER_ID], with_vectors=with_vectors
+                    collection, limit=batch, offset=after, with_payload=points.SCANNED, with_vectors=with_vectors
                 )
             if found:
-                yield StoredVectors(
-                    ids=[UUID(str(point.id)) for point in found],
-                    cluster_ids=np.array([points.cluster_id_of(point) for point in found], dtype=np.int64),
-                    vectors=np.array([point.vector if with_vectors else () for point in found], dtype=np.float32),
-                )
+                yield points.to_stretch(found, with_vectors)
             if after is None:
                 return
 
-    async def set_cluster(self, collection: str, cluster_id: int | None, ids: Sequence[UUID]) -> None:
-        """Writes one cluster id (None removes it) to existing images and touches nothing else of their payload."""
+    async def set_group(self, collection: str, field: str, group_id: int | None, ids: Sequence[UUID]) -> None:
+        """Writes one id (None removes it) to existing images and touches nothing else of their payload."""
         async with self._within(collection):
             for start in range(0, len(ids), _ID_BATCH):
                 # By filter: a server answers an unknown id with an error, though the others are written.
                 batch = points.of_ids(ids[start : start + _ID_BATCH])
-                if cluster_id is None:
-                    await self._client.delete_payload(collection, [CLUSTER_ID], batch, wait=True)
+                if group_id is None:
+                    await self._client.delete_payload(collection, [field], batch, wait=True)
                 else:
-                    await self._client.set_payload(collection, {CLUSTER_ID: cluster_id}, batch, wait=True)
+                    await self._client.set_payload(collection, {field: group_id}, batch, wait=True)
 
     async def optimize(self, collection: str) -> None:
         """Does nothing but look whether the collection exists: a server builds its indexes by itself."""

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID, uuid5
 
 import numpy as np
+from numpy.typing import NDArray
 from qdrant_client import models
 
+from shoal_server.application.ports import StoredVectors
 from shoal_server.domain import payload, records
 from shoal_server.domain.cluster import NOISE, Cluster
-from shoal_server.domain.image import Image, ImageFilter, Vector
-from shoal_server.domain.payload import CLUSTER_ID, FieldType
+from shoal_server.domain.image import Image, ImageFilter, Location, Vector
+from shoal_server.domain.payload import CLUSTER_ID, GROUP_FIELDS, MOMENT_ID, PLACE_ID, FieldType
 
 RUN = "run"
 KIND = "kind"
 COLLECTION = "collection"
 RECORD = "record"
+_CAPTURED_AT = "captured_at"
+_LOCATION = "location"
 
 #: Namespace of the ids of points that are not images.
 _NAMESPACE = UUID("c1a6e4de-3b1f-5a53-9b0e-6a1d4a0f8b77")
@@ -29,6 +33,9 @@ SCHEMA = {
     FieldType.DATETIME: models.PayloadSchemaType.DATETIME,
     FieldType.GEO: models.PayloadSchemaType.GEO,
 }
+
+#: What a scan reads of an image's payload.
+SCANNED = [*GROUP_FIELDS, _CAPTURED_AT, _LOCATION]
 
 #: Indexed fields of a point that is a cluster.
 CLUSTER_FIELDS = {RUN: FieldType.KEYWORD, CLUSTER_ID: FieldType.INTEGER}
@@ -42,8 +49,9 @@ def to_filter(where: ImageFilter) -> models.Filter | None:
     empty = models.IsEmptyCondition(is_empty=models.PayloadField(key=CLUSTER_ID))
     must: list[models.Condition] = []
     must_not: list[models.Condition] = []
-    if where.clusters:
-        must.append(models.FieldCondition(key=CLUSTER_ID, match=models.MatchAny(any=list(where.clusters))))
+    for field, wanted in ((CLUSTER_ID, where.clusters), (PLACE_ID, where.places), (MOMENT_ID, where.moments)):
+        if wanted:
+            must.append(models.FieldCondition(key=field, match=models.MatchAny(any=list(wanted))))
     if where.unclustered:
         must.append(empty)
     if where.clustered:
@@ -94,9 +102,23 @@ def to_vector(point: models.Record) -> Vector:
     return np.asarray(point.vector, dtype=np.float32)
 
 
-def cluster_id_of(point: models.Record | models.ScoredPoint) -> int:
-    """The cluster id, or -1."""
-    return int((point.payload or {}).get(CLUSTER_ID, NOISE))
+def group_ids(found: Sequence[models.Record] | Sequence[models.ScoredPoint], field: str) -> NDArray[np.int64]:
+    """The ids that points have in one of the payload's group fields, int64 (n,), -1 for none."""
+    return np.array([(point.payload or {}).get(field, NOISE) for point in found], dtype=np.int64)
+
+
+def to_stretch(found: Sequence[models.Record], with_vectors: bool) -> StoredVectors:
+    """Points that were read with the fields in ``SCANNED``, and with their vectors or not."""
+    payloads = [point.payload or {} for point in found]
+    return StoredVectors(
+        ids=[UUID(str(point.id)) for point in found],
+        cluster_ids=group_ids(found, CLUSTER_ID),
+        place_ids=group_ids(found, PLACE_ID),
+        moment_ids=group_ids(found, MOMENT_ID),
+        captured_at=[each.get(_CAPTURED_AT) for each in payloads],
+        locations=[_to_location(each.get(_LOCATION)) for each in payloads],
+        vectors=np.array([point.vector if with_vectors else () for point in found], dtype=np.float32),
+    )
 
 
 def record_id(kind: str, *names: str) -> str:
@@ -108,3 +130,7 @@ def record_point(identity: str, kind: str, collection: str, record: records.Reco
     """A record as a point without a vector."""
     fields: dict[str, Any] = {KIND: kind, COLLECTION: collection, RECORD: record}
     return models.PointStruct(id=identity, vector={}, payload=fields)
+
+
+def _to_location(value: Mapping[str, float] | None) -> Location | None:
+    return None if value is None else Location(lat=value["lat"], lon=value["lon"])

@@ -1,13 +1,14 @@
 """The Store port on a Qdrant server.
 
 The collection ``photos`` is the Qdrant collection ``photos``, with the images' vectors unnamed, so that other programs
-search and filter it under that very name; its clusters are in ``photos.clusters``, the records of all collections and
-runs in ``shoal.records``.
+search and filter it under that very name; its clusters are in ``photos.clusters``, the records of all collections, runs
+and corrections in ``shoal.records``.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 
 from qdrant_client import AsyncQdrantClient, models
@@ -17,6 +18,7 @@ from shoal_server.adapters.qdrant_store.access import clusters_of
 from shoal_server.adapters.qdrant_store.catalog import CREATING, DELETING, READY
 from shoal_server.adapters.qdrant_store.clusters import QdrantClusters
 from shoal_server.adapters.qdrant_store.connection import Connection
+from shoal_server.adapters.qdrant_store.history import QdrantHistory
 from shoal_server.adapters.qdrant_store.images import QdrantImages
 from shoal_server.domain.collection import Collection, check_collection_id
 from shoal_server.domain.errors import CollectionExists, CollectionNotFound, StoreIncompatible
@@ -26,7 +28,7 @@ from shoal_server.domain.payload import INDEXED, FieldType
 _TIMEOUT_S = 60
 
 
-class QdrantStore(QdrantImages, QdrantClusters):
+class QdrantStore(QdrantImages, QdrantClusters, QdrantHistory):
     """Collections on a Qdrant server or cluster, which one Shoal server at a time may use."""
 
     def __init__(self, client: AsyncQdrantClient, location: str) -> None:
@@ -39,7 +41,10 @@ class QdrantStore(QdrantImages, QdrantClusters):
 
     @classmethod
     async def connect(cls, url: str, api_key: str | None = None, grpc_port: int = 6334) -> QdrantStore:
-        """Connects over gRPC, checks the server's version and completes deletions that a crash cut short.
+        """Connects over gRPC, checks the server's version and completes what a crash or an older version left undone.
+
+        Deletions that were cut short are done before it returns. Missing payload indexes are only asked for: until
+        the server has made them, filters on these fields are slower.
 
         Args:
             url: for instance ``https://qdrant.example.com:6333``.
@@ -64,6 +69,8 @@ class QdrantStore(QdrantImages, QdrantClusters):
             await store._connection.check_version()
             for each in await store._catalog.collections(DELETING):
                 await store._clear(each.id)
+            for each in await store._catalog.collections(READY):
+                await store._index_new_fields(each.id)
         except BaseException:
             await store.close()
             raise
@@ -116,7 +123,7 @@ class QdrantStore(QdrantImages, QdrantClusters):
             await self._catalog.put_collection(READY, collection)
 
     async def delete_collection(self, collection: str) -> None:
-        """Marks the record as deleted first, then removes images, clusters and run records.
+        """Marks the record as deleted first, then removes images, clusters, runs, groupings and corrections.
 
         Raises:
             CollectionNotFound: there is none of that id.
@@ -132,6 +139,13 @@ class QdrantStore(QdrantImages, QdrantClusters):
                 if await self._client.collection_exists(name):
                     await self._client.delete_collection(name)
         await self._catalog.forget(collection)
+
+    async def _index_new_fields(self, collection: str) -> None:
+        with contextlib.suppress(CollectionNotFound), self._connection.translated(collection):
+            present = (await self._client.get_collection(collection)).payload_schema
+            for field, kind in INDEXED.items():
+                if field not in present:
+                    await self._client.create_payload_index(collection, field, points.SCHEMA[kind], wait=False)
 
     async def _refuse_strangers(self, collection: str) -> None:
         with self._connection.translated():

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import logging
 import multiprocessing
 import signal
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -16,9 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from shoal_server.adapters.umap_hdbscan import worker
-from shoal_server.application.ports import ClusteringResult
-from shoal_server.domain.errors import ClusteringFailed, ShuttingDown
-from shoal_server.domain.run import ClusteringParameters, RunStage
+from shoal_server.application.ports import Before, ClusteringResult
+from shoal_server.domain.errors import ClusteringFailed, MissingExtra, ShuttingDown
+from shoal_server.domain.run import ClusteringParameters, Method, RunStage
 
 _log = logging.getLogger(__name__)
 
@@ -55,27 +56,37 @@ class WorkerClusterer:
             await self._living_worker()
 
     async def cluster(
-        self, vectors: Path, parameters: ClusteringParameters, on_stage: Callable[[RunStage, float], None]
+        self,
+        vectors: Path,
+        parameters: ClusteringParameters,
+        on_stage: Callable[[RunStage, float], None],
+        before: Before | None = None,
     ) -> ClusteringResult:
         """See ``Clusterer``; waits its turn while another job is under way.
 
         Raises:
             ClusteringFailed: the worker raised an error or died.
+            MissingExtra: the method needs a package that is not installed.
             ShuttingDown: after :meth:`aclose`.
         """
+        if parameters.method is Method.EVOC and importlib.util.find_spec("evoc") is None:
+            raise MissingExtra("the clustering method 'evoc'", "evoc")
         async with self._lock:
             living = await self._living_worker()
-            with tempfile.TemporaryDirectory(prefix="result-", dir=vectors.parent, ignore_cleanup_errors=True) as name:
-                results = Path(name)
+            with tempfile.TemporaryDirectory(prefix="job-", dir=vectors.parent, ignore_cleanup_errors=True) as name:
+                folder = Path(name)
+                job = worker.Job(vectors, folder, parameters, None if before is None else _without_arrays(before))
+                if before is not None:
+                    await asyncio.to_thread(_save, folder, before)
                 try:
-                    await self._follow(living, worker.Job(vectors, results, parameters), on_stage)
+                    done = await self._follow(living, job, on_stage)
                 except ClusteringFailed:
                     raise
                 except BaseException:
                     # Cancelled, most likely: the worker is busy with what nobody waits for.
                     await self._kill()
                     raise
-                return await asyncio.to_thread(_load, results)
+                return await asyncio.to_thread(_load, folder, done)
 
     async def aclose(self) -> None:
         """Ends the process; a job under way fails."""
@@ -103,7 +114,9 @@ class WorkerClusterer:
         theirs.close()
         return _Worker(process, ours)
 
-    async def _follow(self, living: _Worker, job: worker.Job, on_stage: Callable[[RunStage, float], None]) -> None:
+    async def _follow(
+        self, living: _Worker, job: worker.Job, on_stage: Callable[[RunStage, float], None]
+    ) -> worker.Done:
         """Hands a job over and passes progress on until it is done."""
         await self._exchange(living, lambda: living.connection.send(job))
         while True:
@@ -113,8 +126,8 @@ class WorkerClusterer:
                 case worker.Failed(problem, traceback):
                     _log.error("the clustering worker raised an error\n%s", traceback)
                     raise ClusteringFailed(problem)
-                case worker.Done():
-                    return
+                case worker.Done() as done:
+                    return done
 
     async def _exchange(self, living: _Worker, call: Callable[[], object]) -> object:
         """Uses the pipe off the event loop."""
@@ -142,5 +155,16 @@ def _epitaph(exit_code: int | None) -> str:
     return f"the worker process was ended by {name}{hint}"
 
 
-def _load(results: Path) -> ClusteringResult:
-    return ClusteringResult(**{name: np.load(results / f"{name}.npy") for name in worker.RESULT_ARRAYS})
+def _without_arrays(before: Before) -> Before:
+    """What goes through the pipe; the arrays go by way of the folder."""
+    return replace(before, cluster_ids=np.zeros(0, np.int64), reduced=np.zeros((0, 0), np.float32))
+
+
+def _save(folder: Path, before: Before) -> None:
+    for name in worker.BEFORE_ARRAYS:
+        np.save(worker.before_file(folder, name), getattr(before, name))
+
+
+def _load(folder: Path, done: worker.Done) -> ClusteringResult:
+    arrays = {name: np.load(worker.result_file(folder, name)) for name in worker.RESULT_ARRAYS}
+    return ClusteringResult(**arrays, parameters=done.parameters, trials=done.trials, quality=done.quality)

@@ -10,7 +10,8 @@ from collections.abc import Callable
 import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
-from umap.umap_ import find_ab_params, fuzzy_simplicial_set, simplicial_set_embedding
+from umap.layouts import optimize_layout_euclidean
+from umap.umap_ import find_ab_params, fuzzy_simplicial_set, make_epochs_per_sample, simplicial_set_embedding
 
 from shoal_server.adapters.umap_hdbscan.epochs import EpochReport
 
@@ -89,5 +90,59 @@ def embed_graph(
         densmap_kwds={},
         output_dens=False,
         tqdm_kwds=EpochReport(on_fraction).options(),
+    )
+    return np.asarray(points, dtype=np.float32)
+
+
+def move_on(
+    graph: scipy.sparse.csr_matrix,
+    start: NDArray[np.float32],
+    min_dist: float,
+    n_epochs: int,
+    initial_alpha: float,
+    seed: int,
+    on_fraction: Callable[[float], None],
+) -> NDArray[np.float32]:
+    """Lets points that are well placed already find their balance.
+
+    The optimisation is the one of :func:`embed_graph`, but nothing is scaled before it, so that a point that is where
+    it should be stays there.
+
+    Args:
+        graph: (n, n), from :func:`neighbor_graph`.
+        start: (n, r), where to begin, in UMAP's own scale.
+        min_dist: how tightly points may be packed, 0 to 1.
+        n_epochs: rounds of optimisation, more than 10.
+        initial_alpha: how far a point may move in the first round, in shares of what :func:`embed_graph` allows.
+        seed: of everything random. The same input and seed give the same result.
+        on_fraction: called with the share of the work that is done.
+
+    Returns:
+        (n, r).
+    """
+    a, b = find_ab_params(1.0, min_dist)
+    edges = graph.tocoo()
+    # As UMAP does: an edge that would be followed less than once is left out.
+    enough = edges.data >= edges.data.max() / n_epochs
+    weights = edges.data[enough]
+    points = np.array(start, dtype=np.float32, order="C")
+    random = np.random.RandomState(seed)
+    points = optimize_layout_euclidean(
+        points,
+        points,
+        edges.row[enough],
+        edges.col[enough],
+        n_epochs,
+        graph.shape[0],
+        make_epochs_per_sample(weights, n_epochs),
+        a,
+        b,
+        random.randint(np.iinfo(np.int32).min + 1, np.iinfo(np.int32).max - 1, 3).astype(np.int64),
+        gamma=1.0,
+        initial_alpha=initial_alpha,
+        negative_sample_rate=5,
+        parallel=False,
+        tqdm_kwds=EpochReport(on_fraction).options(),
+        move_other=True,
     )
     return np.asarray(points, dtype=np.float32)

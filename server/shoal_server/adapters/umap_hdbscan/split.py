@@ -9,6 +9,8 @@ doi:10.1109/34.868688).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import scipy.sparse
 import scipy.sparse.csgraph
@@ -54,10 +56,32 @@ def split_loose_groups(
     return labels
 
 
-def _loose_half(graph: scipy.sparse.csr_matrix, min_cluster_size: int) -> NDArray[np.int64] | None:
-    """Positions of the smaller half of a group that is two; None if it is one."""
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The best cut through a group.
+
+    Attributes:
+        smaller: positions of the half with fewer points.
+        larger: positions of the other.
+        conductance: how much of the lighter half's weight runs across, 0 to 1.
+    """
+
+    smaller: NDArray[np.int64]
+    larger: NDArray[np.int64]
+    conductance: float
+
+
+def best_cut(graph: scipy.sparse.csr_matrix, least: int) -> Cut | None:
+    """Finds where a group hangs together most loosely.
+
+    Args:
+        graph: (n, n), the group's own, symmetric.
+        least: no half has fewer points than this.
+
+    Returns:
+        The cut; None if there is none or the eigenvector cannot be computed.
+    """
     size = graph.shape[0]
-    least = max(min_cluster_size, int(np.ceil(SMALLEST_HALF * size)))
     if 2 * least > size:
         return None
     axis = _second_eigenvector(graph)
@@ -66,9 +90,23 @@ def _loose_half(graph: scipy.sparse.csr_matrix, min_cluster_size: int) -> NDArra
     order = np.argsort(axis, kind="stable")
     conductance = _conductance_of_cuts(graph, order)
     cut = least - 1 + int(np.argmin(conductance[least - 1 : size - least]))
-    if conductance[cut] >= LOOSE * min(1.0, (LOOSE_UP_TO / size) ** 0.25):
+    halves = order[: cut + 1], order[cut + 1 :]
+    smaller, larger = halves if 2 * (cut + 1) <= size else halves[::-1]
+    return Cut(smaller, larger, float(conductance[cut]))
+
+
+def looser_with_size(size: NDArray[np.int64] | int) -> NDArray[np.float64]:
+    """What a threshold of conductance is multiplied with for a group of this size, up to 1."""
+    return np.minimum(1.0, (LOOSE_UP_TO / np.maximum(size, 1)) ** 0.25)
+
+
+def _loose_half(graph: scipy.sparse.csr_matrix, min_cluster_size: int) -> NDArray[np.int64] | None:
+    """Positions of the smaller half of a group that is two; None if it is one."""
+    size = graph.shape[0]
+    cut = best_cut(graph, max(min_cluster_size, int(np.ceil(SMALLEST_HALF * size))))
+    if cut is None or cut.conductance >= LOOSE * looser_with_size(size):
         return None
-    return order[: cut + 1] if 2 * (cut + 1) <= size else order[cut + 1 :]
+    return cut.smaller
 
 
 def _second_eigenvector(graph: scipy.sparse.csr_matrix) -> NDArray[np.float64] | None:

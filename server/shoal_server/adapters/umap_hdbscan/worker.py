@@ -11,13 +11,14 @@ import signal
 import threading
 import traceback
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
 
-from shoal_server.domain.run import ClusteringParameters, RunStage
+from shoal_server.application.ports import Before
+from shoal_server.domain.run import ClusteringParameters, RunStage, Trial
 
 #: How much the worker stands back for the server, on the scale of ``nice``.
 _NICENESS = 10
@@ -25,11 +26,19 @@ _NICENESS = 10
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What the parent sends: cluster the vectors in a ``.npy`` file, leave the result's arrays in a folder."""
+    """What the parent sends.
+
+    Attributes:
+        vectors: a ``.npy`` file, float32 (n, dimension).
+        folder: where the arrays of ``before`` lie, and where the result's are left.
+        parameters: how to cluster.
+        before: what is known of the run before, its arrays left empty; None: nothing.
+    """
 
     vectors: Path
-    results: Path
+    folder: Path
     parameters: ClusteringParameters
+    before: Before | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +51,11 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What the worker sends when every array of the result is in its file."""
+    """What the worker sends when every array of the result is in its file: what is not an array."""
+
+    parameters: ClusteringParameters
+    trials: tuple[Trial, ...]
+    quality: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +67,19 @@ class Failed:
 
 
 #: Files of a result, named after the fields of ``ClusteringResult``.
-RESULT_ARRAYS = ("labels", "strengths", "coordinates", "neighbor_rows", "neighbor_similarities")
+RESULT_ARRAYS = ("labels", "strengths", "coordinates", "reduced", "neighbor_rows", "neighbor_similarities")
+#: Files of what is known of the run before, named after the fields of ``Before``.
+BEFORE_ARRAYS = ("cluster_ids", "reduced")
+
+
+def before_file(folder: Path, name: str) -> Path:
+    """Where an array of ``Before`` lies in a job's folder."""
+    return folder / f"before_{name}.npy"
+
+
+def result_file(folder: Path, name: str) -> Path:
+    """Where an array of ``ClusteringResult`` lies in a job's folder."""
+    return folder / f"{name}.npy"
 
 
 def main(connection: Connection, numba_cache: Path | None) -> None:
@@ -85,11 +110,11 @@ def main(connection: Connection, numba_cache: Path | None) -> None:
         except EOFError:
             return
         try:
-            _work(job, connection)
+            done = _work(job, connection)
         except Exception as error:  # noqa: BLE001 - whatever it is, the parent tells it
             connection.send(_failed(error))
         else:
-            connection.send(Done())
+            connection.send(done)
 
 
 def _die_with_parent() -> None:
@@ -112,14 +137,21 @@ def _warm_up() -> None:
     cluster_vectors(vectors, ClusteringParameters(15, 5, 5, 5, seed=0), lambda stage, fraction: None)
 
 
-def _work(job: Job, connection: Connection) -> None:
+def _work(job: Job, connection: Connection) -> Done:
     from shoal_server.adapters.umap_hdbscan.pipeline import cluster_vectors
 
+    before = job.before
+    if before is not None:
+        before = replace(before, **{name: np.load(before_file(job.folder, name)) for name in BEFORE_ARRAYS})
     result = cluster_vectors(
-        np.load(job.vectors), job.parameters, lambda stage, fraction: connection.send(Progress(stage, fraction))
+        np.load(job.vectors),
+        job.parameters,
+        lambda stage, fraction: connection.send(Progress(stage, fraction)),
+        before,
     )
     for name in RESULT_ARRAYS:
-        np.save(job.results / f"{name}.npy", getattr(result, name))
+        np.save(result_file(job.folder, name), getattr(result, name))
+    return Done(result.parameters, result.trials, dict(result.quality))
 
 
 def _failed(error: Exception) -> Failed:

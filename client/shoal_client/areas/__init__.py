@@ -1,0 +1,1 @@
+"""What can be asked of a collection, an area a file; :class:`shoal_client.AsyncCollection` is all of them."""

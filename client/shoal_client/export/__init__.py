@@ -1,0 +1,1 @@
+"""Clusters for other programs: tables in files, and folders with the pictures themselves."""

@@ -1,0 +1,45 @@
+"""Collections and their models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from shoal_client.results.schedules import ScheduleStatus
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingModel:
+    """The model that turns a collection's images and texts into vectors.
+
+    Attributes:
+        name: for instance ``ViT-B-32/datacomp_xl_s13b_b90k``.
+        digest: of the weights, ``sha256:`` and 64 hexadecimal digits.
+        dimension: length of the vectors.
+    """
+
+    name: str
+    digest: str
+    dimension: int
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionInfo:
+    """A collection as it was when asked for.
+
+    Attributes:
+        image_count: number of images stored.
+        unclustered_count: number of images in no cluster.
+        cluster_count: number of clusters of the active run.
+        active_run: id of the run whose clusters are in force; None before the first.
+        schedule: when it is clustered again by itself.
+    """
+
+    id: str
+    model: EmbeddingModel
+    created_at: datetime
+    image_count: int
+    unclustered_count: int
+    cluster_count: int
+    active_run: str | None
+    schedule: ScheduleStatus

@@ -1,0 +1,158 @@
+"""Records of clusters: their portraits, names and thresholds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal_server.application.vocabulary import NamingWords
+from shoal_server.domain.cluster import NOISE, Cluster, NameCandidate, NameSource
+from shoal_server.domain.hints import NO_HINT, time_and_place_hints
+from shoal_server.domain.image import Location
+from shoal_server.domain.naming_choice import choose_names
+from shoal_server.domain.naming_scores import score_words
+from shoal_server.domain.portraits import Portrait, portraits
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Images in their clusters.
+
+    Attributes:
+        ids: of n images.
+        vectors: float32 (n, dimension), unit rows; may be memory-mapped.
+        cluster_ids: int64 (n,), -1 for none.
+        captured_at: when each was taken, as text.
+        locations: where each was taken.
+    """
+
+    ids: Sequence[UUID]
+    vectors: NDArray[np.float32]
+    cluster_ids: NDArray[np.int64]
+    captured_at: Sequence[str | None]
+    locations: Sequence[Location | None]
+
+
+class Describing:
+    """Describes clusters and names them."""
+
+    def __init__(self, words: NamingWords) -> None:
+        self._words = words
+
+    async def prepare(self) -> None:
+        """Gets the words ready, which takes time the first time."""
+        await self._words.vectors()
+
+    async def all(self, scene: Scene, before: Mapping[int, Cluster], thresholds: Mapping[int, float]) -> list[Cluster]:
+        """The records of all clusters of a scene, by id.
+
+        Args:
+            scene: the whole collection.
+            before: the clusters that were in force.
+            thresholds: by cluster id, of every cluster.
+        """
+        wanted = np.unique(scene.cluster_ids[scene.cluster_ids != NOISE]).tolist()
+        return await self.some(scene, wanted, {}, before, thresholds, keep_names=False)
+
+    async def some(
+        self,
+        scene: Scene,
+        wanted: Sequence[int],
+        others: Mapping[int, Cluster],
+        before: Mapping[int, Cluster],
+        thresholds: Mapping[int, float],
+        keep_names: bool = True,
+    ) -> list[Cluster]:
+        """The records of some clusters, by id.
+
+        Args:
+            scene: all images of the wanted clusters, at least.
+            wanted: which; each has an image.
+            others: clusters that stay as they are, beside which the wanted ones are described and named.
+            before: the clusters that were in force: the wanted ones of them keep what people gave them.
+            thresholds: by cluster id, of the wanted clusters.
+            keep_names: whether those in ``before`` keep the algorithm's names too.
+        """
+        vectors = await self._words.vectors()
+        return await asyncio.to_thread(self._describe, scene, wanted, others, before, thresholds, vectors, keep_names)
+
+    def _describe(
+        self,
+        scene: Scene,
+        wanted: Sequence[int],
+        others: Mapping[int, Cluster],
+        before: Mapping[int, Cluster],
+        thresholds: Mapping[int, float],
+        word_vectors: NDArray[np.float32],
+        keep_names: bool,
+    ) -> list[Cluster]:
+        beside = {cluster.id: cluster.centroid for cluster in others.values()}
+        found = portraits(scene.ids, scene.vectors, scene.cluster_ids, sorted(wanted), beside)
+        taken = {cluster.name for cluster in others.values()}
+        fixed = {}
+        for cluster in before.values():
+            person = cluster.name_source is NameSource.PERSON
+            # A cluster that comes back may find its name given to another meanwhile.
+            if cluster.id in found and (person or (keep_names and cluster.name and cluster.name not in taken)):
+                fixed[cluster.id] = cluster.name
+                taken.add(cluster.name)
+        unnamed = {cluster: portrait for cluster, portrait in found.items() if not (keep_names and cluster in fixed)}
+        names = self._names(scene, unnamed, others, before, taken, word_vectors)
+        now = datetime.now(UTC)
+        records = []
+        for cluster_id, portrait in found.items():
+            former = before.get(cluster_id)
+            candidates = names.get(cluster_id, () if former is None else former.candidates)
+            automatic = candidates[0].name if candidates else f"cluster {cluster_id}"
+            records.append(
+                Cluster(
+                    id=cluster_id,
+                    name=fixed.get(cluster_id, automatic),
+                    name_source=NameSource.AUTOMATIC if former is None else former.name_source,
+                    candidates=candidates,
+                    size=portrait.size,
+                    centroid=portrait.centroid,
+                    cohesion=portrait.cohesion,
+                    threshold=thresholds[cluster_id],
+                    exemplars=portrait.exemplars,
+                    created_at=now if former is None else former.created_at,
+                    borderline=portrait.borderline,
+                    separation=portrait.separation,
+                    holds=frozenset() if former is None else former.holds,
+                )
+            )
+        return records
+
+    def _names(
+        self,
+        scene: Scene,
+        found: Mapping[int, Portrait],
+        others: Mapping[int, Cluster],
+        before: Mapping[int, Cluster],
+        taken: set[str],
+        word_vectors: NDArray[np.float32],
+    ) -> dict[int, tuple[NameCandidate, ...]]:
+        """The automatic names of the found clusters, and what else fits; the others only show what fits everything."""
+        if not found:
+            return {}
+        centroids = [portrait.centroid for portrait in found.values()]
+        centroids += [cluster.centroid for cluster in others.values()]
+        scores = score_words(np.stack(centroids), self._words.words, word_vectors)
+        hints = time_and_place_hints(scene.captured_at, scene.locations, scene.cluster_ids)
+        present = [
+            former.candidates[0].name if (former := before.get(cluster)) is not None and former.candidates else None
+            for cluster in found
+        ]
+        chosen = choose_names(
+            replace(scores, values=scores.values[: len(found)]),
+            present,
+            [hints.get(cluster, NO_HINT) for cluster in found],
+            taken,
+        )
+        return dict(zip(found, chosen, strict=True))

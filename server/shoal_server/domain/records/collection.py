@@ -1,0 +1,68 @@
+"""Collections and their schedules as records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+from shoal_server.domain.collection import Collection, EmbeddingModel
+from shoal_server.domain.records.values import Record, optional_iso, optional_time
+from shoal_server.domain.schedule import Schedule
+
+
+def collection_to_record(collection: Collection) -> Record:
+    """A collection as JSON values."""
+    return {
+        "id": collection.id,
+        "model": asdict(collection.model),
+        "created_at": collection.created_at.isoformat(),
+        "active_run": collection.active_run,
+        "activating_run": collection.activating_run,
+        "next_cluster_id": int(collection.next_cluster_id),
+        "next_theme_id": int(collection.next_theme_id),
+        "next_place_id": int(collection.next_place_id),
+        "next_moment_id": int(collection.next_moment_id),
+        "schedule": None if collection.schedule is None else _schedule_to_record(collection.schedule),
+    }
+
+
+def collection_from_record(record: Mapping[str, Any]) -> Collection:
+    """The inverse of :func:`collection_to_record`."""
+    model, schedule = record["model"], record.get("schedule")
+    return Collection(
+        id=record["id"],
+        model=EmbeddingModel(name=model["name"], digest=model["digest"], dimension=int(model["dimension"])),
+        created_at=datetime.fromisoformat(record["created_at"]),
+        active_run=record["active_run"],
+        activating_run=record["activating_run"],
+        next_cluster_id=int(record["next_cluster_id"]),
+        next_theme_id=int(record.get("next_theme_id", 1)),
+        next_place_id=int(record.get("next_place_id", 1)),
+        next_moment_id=int(record.get("next_moment_id", 1)),
+        schedule=None if schedule is None else _schedule_from_record(schedule),
+    )
+
+
+def _schedule_to_record(schedule: Schedule) -> Record:
+    return {
+        "enabled": schedule.enabled,
+        "interval_s": None if schedule.interval is None else schedule.interval.total_seconds(),
+        "growth": None if schedule.growth is None else float(schedule.growth),
+        "quiet_from": optional_iso(schedule.quiet_from),
+        "quiet_to": optional_iso(schedule.quiet_to),
+        "timezone": schedule.timezone,
+    }
+
+
+def _schedule_from_record(record: Mapping[str, Any]) -> Schedule:
+    interval_s, growth = record["interval_s"], record["growth"]
+    return Schedule(
+        enabled=record["enabled"],
+        interval=None if interval_s is None else timedelta(seconds=interval_s),
+        growth=None if growth is None else float(growth),
+        quiet_from=optional_time(record["quiet_from"]),
+        quiet_to=optional_time(record["quiet_to"]),
+        timezone=record["timezone"],
+    )

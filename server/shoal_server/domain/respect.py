@@ -1,0 +1,167 @@
+"""What people corrected wins over the algorithm.
+
+A run's clusters, with their ids matched, are changed where they contradict what a person has done, in this order:
+
+1. a group that was dissolved is not found again: a new cluster, half of which belongs to it, becomes noise;
+2. a cluster that a person named or changed, or put images into, does not vanish: if no group carries it on, its images
+   return to it;
+3. what a person merged or pinned does not fall apart: a new cluster, at least half of whose formerly clustered images
+   come from it, becomes part of it;
+4. a pinned cluster keeps its images;
+5. what a person split stays apart: images do not pass from one part to the other;
+6. an image that a person moved stays where it was put, be it in no cluster;
+7. new images of a group that was taken apart by 2 or 5 go to the part that their neighbours vote for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal_server.domain.cluster import NOISE, Cluster, Hold
+from shoal_server.domain.voting import NEIGHBORS
+
+#: The share of a group that decides to whom it belongs.
+MOST = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What people did with n images and their clusters, up to now.
+
+    Attributes:
+        clusters: those in force, by id.
+        old_ids: int64 (n,), the cluster of each image, -1 for none.
+        placed: bool (n,), a person put the image where it is.
+        dissolved_ids: int64 (n,), the cluster that a person dissolved and whose group the image belongs to, -1 for
+            none.
+    """
+
+    clusters: Mapping[int, Cluster]
+    old_ids: NDArray[np.int64]
+    placed: NDArray[np.bool_]
+    dissolved_ids: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Respected:
+    """The clusters after people have had their way.
+
+    Attributes:
+        cluster_ids: int64 (n,), -1 for none.
+        dissolved_ids: int64 (n,), as in :class:`Standing`, for the next run.
+        changed: how many images are elsewhere than the algorithm had them.
+    """
+
+    cluster_ids: NDArray[np.int64]
+    dissolved_ids: NDArray[np.int64]
+    changed: int
+
+
+def respect(
+    standing: Standing,
+    found: NDArray[np.int64],
+    neighbor_rows: NDArray[np.int64],
+) -> Respected:
+    """Makes a run's clusters agree with what people corrected.
+
+    Args:
+        standing: what people did.
+        found: (n,), the run's cluster ids after matching, -1 for none.
+        neighbor_rows: (n, m), rows of each image's nearest others, best first.
+
+    Returns:
+        The clusters. Without corrections they are as they were found.
+    """
+    ids = found.copy()
+    dissolved = _keep_dissolved(standing, ids)
+    restored = _restore(standing, ids)
+    _keep_together(standing, ids)
+    _keep_images(standing, ids)
+    restored |= _keep_apart(standing, ids)
+    ids[standing.placed] = standing.old_ids[standing.placed]
+    # The steps between may have taken the last image from what carried a cluster on.
+    restored |= _restore(standing, ids)
+    _vote_on_new(standing, found, ids, restored, neighbor_rows)
+    return Respected(ids, np.where(ids == NOISE, dissolved, NOISE), int((ids != found).sum()))
+
+
+def _keep_dissolved(standing: Standing, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Turns what was dissolved into noise again; says which images belong to which dissolved cluster."""
+    dissolved = standing.dissolved_ids.copy()
+    if not (dissolved != NOISE).any():
+        return dissolved
+    for cluster in np.unique(ids[dissolved != NOISE]).tolist():
+        if cluster == NOISE or cluster in standing.clusters:
+            continue
+        rows = ids == cluster
+        former, counts = np.unique(dissolved[rows & (dissolved != NOISE)], return_counts=True)
+        if counts.sum() >= MOST * rows.sum():
+            dissolved[rows] = former[np.argmax(counts)]
+            ids[rows] = NOISE
+    return dissolved
+
+
+def _restore(standing: Standing, ids: NDArray[np.int64]) -> set[int]:
+    """Gives clusters that people want their images back, if no group carries them on; says which."""
+    wanted = {cluster.id for cluster in standing.clusters.values() if cluster.kept}
+    wanted |= set(standing.old_ids[standing.placed].tolist()) - {NOISE}
+    vanished = wanted - set(np.unique(ids).tolist())
+    for cluster in vanished:
+        ids[standing.old_ids == cluster] = cluster
+    return vanished
+
+
+def _keep_together(standing: Standing, ids: NDArray[np.int64]) -> None:
+    whole = {c.id for c in standing.clusters.values() if c.holds & {Hold.MERGED, Hold.PINNED}}
+    if not whole:
+        return
+    for cluster in np.unique(ids).tolist():
+        if cluster == NOISE or cluster in standing.clusters:
+            continue
+        rows = ids == cluster
+        before, counts = np.unique(standing.old_ids[rows & (standing.old_ids != NOISE)], return_counts=True)
+        if len(before) and before[np.argmax(counts)] in whole and counts.max() >= MOST * counts.sum():
+            ids[rows] = before[np.argmax(counts)]
+
+
+def _keep_images(standing: Standing, ids: NDArray[np.int64]) -> None:
+    for cluster in standing.clusters.values():
+        if Hold.PINNED in cluster.holds:
+            ids[standing.old_ids == cluster.id] = cluster.id
+
+
+def _keep_apart(standing: Standing, ids: NDArray[np.int64]) -> set[int]:
+    """Sends images back that passed from one part of a split to another; says to which clusters."""
+    parts = [cluster.id for cluster in standing.clusters.values() if Hold.SPLIT in cluster.holds]
+    strayed = np.isin(standing.old_ids, parts) & np.isin(ids, parts) & (ids != standing.old_ids)
+    ids[strayed] = standing.old_ids[strayed]
+    return set(standing.old_ids[strayed].tolist())
+
+
+def _vote_on_new(
+    standing: Standing,
+    found: NDArray[np.int64],
+    ids: NDArray[np.int64],
+    restored: set[int],
+    neighbor_rows: NDArray[np.int64],
+) -> None:
+    """Lets new images of groups that were taken apart go with their neighbours."""
+    if not restored:
+        return
+    taken_apart = np.unique(found[np.isin(ids, list(restored)) & (ids != found)])
+    new = (standing.old_ids == NOISE) & ~standing.placed & np.isin(found, taken_apart) & (found != NOISE)
+    decided = ids.copy()
+    for row in np.flatnonzero(new).tolist():
+        votes = ids[neighbor_rows[row, :NEIGHBORS]]
+        # Only who has been there before knows the difference.
+        votes = votes[(standing.old_ids[neighbor_rows[row, :NEIGHBORS]] != NOISE) & (votes != NOISE)]
+        if len(votes):
+            candidates, counts = np.unique(votes, return_counts=True)
+            winner = int(candidates[np.argmax(counts)])
+            if winner in restored:
+                decided[row] = winner
+    ids[:] = decided

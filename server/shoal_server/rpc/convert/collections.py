@@ -1,0 +1,31 @@
+"""Collections."""
+
+from __future__ import annotations
+
+from shoal.v1 import collection_pb2
+from shoal_server.application.overview import CountedCollection
+from shoal_server.application.scheduling import ScheduleStatus
+from shoal_server.rpc.convert.schedules import schedule, schedule_state
+from shoal_server.rpc.convert.values import timestamp
+from shoal_server.rpc.resource_names import collection_name, run_name
+
+
+def collection(counted: CountedCollection, status: ScheduleStatus) -> collection_pb2.Collection:
+    """A collection with its counts and its schedule."""
+    record = counted.collection
+    return collection_pb2.Collection(
+        name=collection_name(record.id),
+        model=collection_pb2.EmbeddingModel(
+            name=record.model.name,
+            digest=record.model.digest,
+            dimension=record.model.dimension,
+            distance=collection_pb2.DISTANCE_COSINE,
+        ),
+        create_time=timestamp(record.created_at),
+        image_count=counted.images,
+        unclustered_count=counted.unclustered,
+        cluster_count=counted.clusters,
+        active_run="" if record.active_run is None else run_name(record.id, record.active_run),
+        schedule=schedule(status.schedule),
+        schedule_state=schedule_state(status),
+    )

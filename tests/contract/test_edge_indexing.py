@@ -1,0 +1,165 @@
+"""Index builds of the store on a folder."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import shoal_server.adapters.edge_store.indexing as indexing_module
+from shoal_server.domain.image import ImageFilter
+from shoal_server.domain.payload import CLUSTER_ID
+from tests.contract.conftest import (
+    a_collection,
+    an_image,
+    numbered_images,
+    opened,
+    unit_vectors,
+)
+
+EVERY = ImageFilter()
+
+
+async def until_built(caplog: pytest.LogCaptureFixture, times: int = 1) -> None:
+    while sum("built the search index" in record.message for record in caplog.records) < times:
+        assert not [record for record in caplog.records if record.levelno >= logging.ERROR], caplog.text
+        await asyncio.sleep(0.05)
+
+
+async def test_an_index_is_built_while_the_store_is_read_and_written(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="shoal_server")
+    images = numbered_images(3000, lambda i: i % 7 or None)
+    async with opened(tmp_path, threshold_kb=50) as store:
+        await store.create_collection(a_collection("photos"))
+        await store.upsert_images("photos", images)
+        await store.optimize("photos")
+        await store.optimize("photos")
+        copy = tmp_path / "collections" / "photos" / "images.new"
+        while not copy.exists():
+            await asyncio.sleep(0.001)
+        new = an_image(5000)
+        await store.upsert_images("photos", [(new, images[0][1])])
+        await store.set_group("photos", CLUSTER_ID, 99, [images[1][0].id])
+        await store.set_group("photos", CLUSTER_ID, None, [images[2][0].id])
+        await store.delete_images("photos", [images[3][0].id])
+        await until_built(caplog)
+
+        changed = {1: replace(images[1][0], cluster_id=99), 2: replace(images[2][0], cluster_id=None)}
+        expected = {image.id: changed.get(i, image) for i, (image, _) in enumerate(images) if i != 3} | {new.id: new}
+        ids = [image.id for image, _ in images] + [new.id]
+        assert await store.get_images("photos", ids) == expected
+        assert await store.count_images("photos", EVERY) == 3000
+        assert await store.count_by_cluster("photos") == {**dict.fromkeys(range(1, 7), 0), 99: 1} | {
+            cluster: sum(image.cluster_id == cluster for image in expected.values()) for cluster in range(1, 7)
+        }
+        query = unit_vectors(1, seed=8)[0]
+        best = max(images[4:], key=lambda each: float(each[1] @ query))[0]
+        found = await store.query_images("photos", query, EVERY, 3)
+        assert best.id in [each.image.id for each in found]
+        await store.upsert_images("photos", [(an_image(6000), images[0][1])])
+    assert not copy.exists()
+    async with opened(tmp_path) as store:
+        assert await store.count_images("photos", EVERY) == 3001
+        assert await store.get_images("photos", ids) == expected
+
+
+async def test_no_index_is_built_below_the_threshold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[Path] = []
+
+    async def worker(folder: Path, dimension: int, threshold_kb: int) -> None:
+        started.append(folder)
+
+    monkeypatch.setattr(indexing_module, "_run_worker", worker)
+    async with opened(tmp_path) as store:
+        await store.create_collection(a_collection("photos"))
+        await store.upsert_images("photos", numbered_images(100))
+        await store.optimize("photos")
+        await asyncio.sleep(0.2)
+    assert started == []
+
+
+async def test_requests_during_a_build_lead_to_one_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="shoal_server")
+    go_on, started = asyncio.Event(), asyncio.Event()
+    builds: list[Path] = []
+
+    async def worker(folder: Path, dimension: int, threshold_kb: int) -> None:
+        builds.append(folder)
+        started.set()
+        await go_on.wait()
+
+    monkeypatch.setattr(indexing_module, "_run_worker", worker)
+    async with opened(tmp_path, threshold_kb=0) as store:
+        await store.create_collection(a_collection("photos"))
+        await store.upsert_images("photos", numbered_images(10))
+        await store.optimize("photos")
+        await started.wait()
+        for _ in range(5):
+            await store.optimize("photos")
+        go_on.set()
+        await until_built(caplog, times=2)
+        await asyncio.sleep(0.1)
+        assert len(builds) == 2
+        assert await store.count_images("photos", EVERY) == 10
+
+
+async def test_a_failed_build_is_logged_and_the_store_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def worker(folder: Path, dimension: int, threshold_kb: int) -> None:
+        raise RuntimeError("no space")
+
+    async with opened(tmp_path, threshold_kb=0) as store:
+        await store.create_collection(a_collection("photos"))
+        await store.upsert_images("photos", numbered_images(10))
+        with monkeypatch.context() as patched:
+            patched.setattr(indexing_module, "_run_worker", worker)
+            await store.optimize("photos")
+            while not caplog.records:
+                await asyncio.sleep(0.01)
+        [record] = caplog.records
+        assert record.levelno == logging.ERROR
+        assert "photos" in record.message
+        assert record.exc_info is not None
+        assert "no space" in str(record.exc_info[1])
+        await store.upsert_images("photos", [(an_image(50), unit_vectors(1)[0])])
+        assert await store.count_images("photos", EVERY) == 11
+        assert not (tmp_path / "collections" / "photos" / "images.new").exists()
+
+
+async def test_the_worker_says_why_it_failed(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="status 1"):
+        await indexing_module._run_worker(tmp_path / "absent", 8, 0)
+
+
+@pytest.mark.parametrize("end", ["close", "delete"])
+async def test_closing_and_deleting_stop_a_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    started, stopped = asyncio.Event(), asyncio.Event()
+
+    async def worker(folder: Path, dimension: int, threshold_kb: int) -> None:
+        started.set()
+        try:
+            await asyncio.sleep(600)
+        finally:
+            stopped.set()
+
+    monkeypatch.setattr(indexing_module, "_run_worker", worker)
+    async with opened(tmp_path, threshold_kb=0) as store:
+        await store.create_collection(a_collection("photos"))
+        await store.upsert_images("photos", numbered_images(10))
+        await store.optimize("photos")
+        await started.wait()
+        if end == "delete":
+            await store.delete_collection("photos")
+            assert stopped.is_set()
+            await store.create_collection(a_collection("photos"))
+            assert await store.count_images("photos", EVERY) == 0
+    assert stopped.is_set()
+    assert not (tmp_path / "collections" / "photos" / "images.new").exists()
