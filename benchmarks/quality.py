@@ -139,11 +139,11 @@ def methods(shoal: Shoal) -> None:
 
 
 def ways() -> Iterator[tuple[str, ClusteringParameters]]:
-    """Reducers and clusterers: all clusterers after UMAP, HDBSCAN after all reducers."""
+    """All clusterers after UMAP, and the other reducers before those that look at the reduced space."""
     for method in ClusteringMethod:
         yield f"umap, {method.value}", ClusteringParameters(method=method, reducer=Reducer.UMAP)
     for reducer in (Reducer.PCA, Reducer.NONE):
-        for method in (ClusteringMethod.HDBSCAN, ClusteringMethod.SPHERICAL_KMEANS):
+        for method in (ClusteringMethod.HDBSCAN, ClusteringMethod.KMEANS):
             yield f"{reducer.value}, {method.value}", ClusteringParameters(method=method, reducer=reducer)
 
 

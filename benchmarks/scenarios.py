@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from contestants import Contestant
-from measures import agreement, clustered, kept, majorities, own_clusters, rightly, separated, touched
+from measures import NOISE, agreement, clustered, kept, majorities, own_clusters, rightly, separated, touched
 from table import listed, percent
 
 #: A class that comes or goes has at least so many images.
@@ -107,7 +107,7 @@ def departures(contestant: Contestant, files: Sequence[Path], labels: Sequence[s
 
 def arrivals(contestant: Contestant, files: Sequence[Path], labels: Sequence[str]) -> Column:
     """One class after the other comes; some other files are in and clustered."""
-    born, its_own, disturbed, moved = [], [], [], []
+    born, its_own, lost, disturbed, moved = [], [], [], [], []
     for label in labels:
         before = contestant.ids()
         contestant.add(by_label(files)[label])
@@ -116,11 +116,13 @@ def arrivals(contestant: Contestant, files: Sequence[Path], labels: Sequence[str
         new = set(after.values()) - set(before.values())
         born.append(len(new))
         its_own.append("yes" if own_clusters(after).get(label) in new else "no")
+        lost.append(len(set(before.values()) - set(after.values()) - {NOISE}))
         disturbed.append(len(touched(before, after)))
         moved.append(percent(1 - kept(before, after)))
     return {
         f"{listed(labels)} added one by one: ids born": listed(born),
         "... one of them is its own": listed(its_own),
+        "... other ids that vanished": listed(lost),
         "... other ids touched": listed(disturbed),
         "... other images that changed their id": listed(moved),
     }

@@ -224,6 +224,12 @@ async def test_what_cannot_be_split(served: Served) -> None:
         await ada.split(homes["red"], 13)
     async with refused(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD", "part_count"):
         await ada.split(homes["red"], 1)
+    served.clusterer.groups = lambda vectors: np.zeros(len(vectors), np.int64)
+    async with refused(grpc.StatusCode.FAILED_PRECONDITION, "CANNOT_CORRECT", "say into how many parts, or list"):
+        await ada.split(homes["red"])
+    # Who did say that is not asked again.
+    async with refused(grpc.StatusCode.FAILED_PRECONDITION, "CANNOT_CORRECT", "itself; list the images of the new"):
+        await ada.split(homes["red"], 2)
     async with refused(grpc.StatusCode.FAILED_PRECONDITION, "CANNOT_CORRECT", "nothing would be left"):
         await ada.split_off(homes["red"], stored["red"])
     async with refused(grpc.StatusCode.FAILED_PRECONDITION, "CANNOT_CORRECT", "is not in cluster"):
@@ -236,6 +242,15 @@ async def test_what_cannot_be_split(served: Served) -> None:
         await ada.split_off(homes["red"], [Image(name=NO_IMAGE)])
     assert await served.homes(stored) == homes
     assert await ada.corrections() == []
+
+
+async def test_a_cluster_too_small_to_be_clustered_is_split_by_listing(served: Served) -> None:
+    stored, homes, ada = await three_clusters(served)
+    await ada.move(stored["red"][9:], homes["blue"])
+    for part_count in (0, 2):
+        async with refused(grpc.StatusCode.FAILED_PRECONDITION, "CANNOT_CORRECT", "9 images, too few", "listing"):
+            await ada.split(homes["red"], part_count)
+    assert len((await ada.split_off(homes["red"], stored["red"][:2])).clusters) == 2
 
 
 async def test_pin_unpin_and_undo(served: Served) -> None:

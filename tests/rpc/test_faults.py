@@ -106,8 +106,9 @@ async def test_nothing_that_names_a_cluster_is_answered_in_between(
     assert len(await cluster_names(served)) == 4
 
 
+@pytest.mark.parametrize("damage", [None, b"", b"garbage" * 50])
 async def test_a_collection_whose_activation_cannot_be_finished_does_not_stop_the_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: bytes | None
 ) -> None:
     async with serving(tmp_path) as first:
         for name in ("photos", "others"):
@@ -126,6 +127,8 @@ async def test_a_collection_whose_activation_cannot_be_finished_does_not_stop_th
     [file] = (tmp_path / "runs" / "embedded" / "photos").iterdir()
     kept = file.read_bytes()
     file.unlink()
+    if damage is not None:
+        file.write_bytes(damage)
     async with serving(tmp_path) as second:
         async with refused(grpc.StatusCode.FAILED_PRECONDITION, "STORE_INCOMPATIBLE", "photos", "backup"):
             await second.images.ListImages(ListImagesRequest(parent=PARENT))

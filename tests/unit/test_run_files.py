@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 from uuid import UUID
@@ -14,7 +14,7 @@ import pytest
 from shoal_server.adapters.run_files import ParquetRunFiles
 from shoal_server.application.ports import RunAssignments
 from shoal_server.domain.correction import Moves
-from shoal_server.domain.errors import CorrectionNotFound, FolderInUse, RunNotFound, StoreUnavailable
+from shoal_server.domain.errors import CorrectionNotFound, FolderInUse, RunNotFound, StoreIncompatible, StoreUnavailable
 
 
 def assignments(n: int = 5, seed: int = 0, r: int = 3) -> RunAssignments:
@@ -207,6 +207,55 @@ async def test_a_write_that_fails_changes_nothing(
         await files.read("photos", "run-2")
     with pytest.raises(CorrectionNotFound):
         await files.read_moves("photos", "c-1")
+
+
+def zeros_in_the_middle(content: bytes) -> bytes:
+    return content[:50] + bytes(200) + content[250:]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: b"garbage" * 50,
+        lambda content: b"",
+        lambda content: content[:-20],
+        zeros_in_the_middle,
+    ],
+    ids=["garbage", "empty", "cut off", "zeros in the middle"],
+)
+async def test_a_damaged_file_is_named(
+    files: ParquetRunFiles, tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    await files.write("photos", "run-1", assignments(500))
+    await files.write_moves("photos", "c-1", some_moves(500))
+    for path in (tmp_path / "photos").iterdir():
+        path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(StoreIncompatible, match=r"run-1\.parquet is damaged.*backup"):
+        await files.read("photos", "run-1")
+    with pytest.raises(StoreIncompatible, match=r"c-1\.moves\.parquet is damaged.*backup"):
+        await files.read_moves("photos", "c-1")
+
+
+async def test_a_file_with_other_columns_is_named(files: ParquetRunFiles, tmp_path: Path) -> None:
+    await files.write_moves("photos", "c-1", some_moves())
+    (tmp_path / "photos/c-1.moves.parquet").rename(tmp_path / "photos/run-1.parquet")
+    with pytest.raises(StoreIncompatible, match=r"run-1\.parquet is damaged"):
+        await files.read("photos", "run-1")
+
+
+async def test_a_disk_that_fails_is_no_damage(
+    files: ParquetRunFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await files.write("photos", "run-1", assignments())
+
+    def fail(path: Path) -> bytes:
+        raise OSError("input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_bytes", fail)
+        with pytest.raises(StoreUnavailable, match="input/output error"):
+            await files.read("photos", "run-1")
+    assert_same(await files.read("photos", "run-1"), assignments())
 
 
 async def test_a_deleted_run_is_gone_alone(files: ParquetRunFiles) -> None:

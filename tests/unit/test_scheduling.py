@@ -361,8 +361,10 @@ async def test_what_a_person_asked_for_is_asked_for_again(world: World) -> None:
     asked = RequestedParameters(n_clusters=5, seed=7)
     run = await world.runs.start("photos", asked, "")
     world.observations.ran("photos", world.runs.end("photos"))
-    correction = replace(world.store.runs["photos"][run.id], id="corrected", kind=RunKind.CORRECTION, parent=run.id)
-    world.store.runs["photos"]["corrected"] = replace(correction, requested=RequestedParameters())
+    # The corrected run is not kept any more.
+    of_a_person = world.store.runs["photos"].pop(run.id)
+    correction = replace(of_a_person, id="corrected", kind=RunKind.CORRECTION, parent=run.id)
+    world.store.runs["photos"]["corrected"] = correction
     await world.collections.change(await world.collections.open("photos"), active_run="corrected")
     world.ingest(50)
     assert await world.tick(SETTLE) == GROWTH

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from shoal_server.application.ports import RunAssignments
 from shoal_server.domain.cluster import NOISE
 from shoal_server.domain.correction import Moves
-from shoal_server.domain.errors import CorrectionNotFound, FolderInUse, RunNotFound, StoreUnavailable
+from shoal_server.domain.errors import CorrectionNotFound, FolderInUse, RunNotFound, StoreIncompatible, StoreUnavailable
 
 T = TypeVar("T")
 
@@ -96,9 +96,10 @@ class ParquetRunFiles:
 
         Raises:
             RunNotFound: there is no such file.
+            StoreIncompatible: it is damaged.
         """
         try:
-            return await self._in_thread(lambda: _from_table(_read(self._path(collection, run))))
+            return await self._in_thread(lambda: _read(self._path(collection, run), _from_table))
         except FileNotFoundError as error:
             raise RunNotFound(collection, run) from error
 
@@ -114,12 +115,13 @@ class ParquetRunFiles:
     async def read_moves(self, collection: str, correction: str) -> Moves:
         """Raises:
         CorrectionNotFound: there is no such file.
+        StoreIncompatible: it is damaged.
         """
+        path = self._path(collection, f"{correction}.moves")
         try:
-            table = await self._in_thread(lambda: _read(self._path(collection, f"{correction}.moves")))
+            return await self._in_thread(lambda: _read(path, _moves_from_table))
         except FileNotFoundError as error:
             raise CorrectionNotFound(collection, correction) from error
-        return Moves(ids=_ids(table), before=_optional_ids(table, "before"), after=_optional_ids(table, "after"))
 
     async def delete_collection(self, collection: str) -> None:
         """Removes all files of a collection, if there are any."""
@@ -178,9 +180,15 @@ def _sync(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _read(path: Path) -> pa.Table:
-    with path.open("rb") as file:
-        return pq.read_table(file).combine_chunks()
+def _read(path: Path, decode: Callable[[pa.Table], T]) -> T:
+    # Read and decoded apart: a fault of the disk passes, a damaged file stays one, and Arrow says OSError of both.
+    content = path.read_bytes()
+    try:
+        return decode(pq.read_table(pa.BufferReader(content)).combine_chunks())
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        raise StoreIncompatible(
+            f"{path} is damaged ({error}); restore it from a backup, or remove it to go on without what it says"
+        ) from error
 
 
 def _to_table(assignments: RunAssignments) -> pa.Table:
@@ -232,6 +240,10 @@ def _moves_to_table(moves: Moves) -> pa.Table:
         },
         schema=_MOVES_SCHEMA,
     )
+
+
+def _moves_from_table(table: pa.Table) -> Moves:
+    return Moves(ids=_ids(table), before=_optional_ids(table, "before"), after=_optional_ids(table, "after"))
 
 
 def _id_column(ids: list[UUID]) -> pa.Array:

@@ -19,9 +19,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import TypeVar
 from uuid import UUID
 
 import numpy as np
@@ -29,13 +30,13 @@ import numpy as np
 from shoal_server.application.assign import vote_on
 from shoal_server.application.open_collections import ClusterSet, OpenCollection, OpenCollections
 from shoal_server.application.ports import RunAssignments, RunFiles, Store, StoredVectors
-from shoal_server.application.present import read_present
-from shoal_server.domain.cluster import NOISE, Cluster, NameSource
+from shoal_server.application.present import no_assignments, read_present
+from shoal_server.domain.cluster import NOISE, Cluster, Hold, NameSource
 from shoal_server.domain.errors import RunNotFound, ShoalError, StoreUnavailable
 from shoal_server.domain.groupings import Groupings
-from shoal_server.domain.moments import moment_of
+from shoal_server.domain.moments import moments_of
 from shoal_server.domain.payload import CLUSTER_ID, MOMENT_ID, PLACE_ID
-from shoal_server.domain.places import place_of
+from shoal_server.domain.places import places_of
 from shoal_server.domain.run import ClusteringRun, RunStage, RunState
 
 #: Most ids in one write; large enough that a cluster is mostly one write.
@@ -47,6 +48,8 @@ FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 15.0
 
 _log = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
 
 
 class Withdrawn(Exception):
@@ -62,12 +65,14 @@ class _Target:
         groupings: of the run.
         wanted: cluster, place and moment of every image that the run knows.
         votes: whether images it does not know are voted on; if not, they are in no cluster.
+        former: it was complete before; people may have pinned clusters or let go of them since.
     """
 
     clusters: ClusterSet
     groupings: Groupings
     wanted: Mapping[UUID, tuple[int, int, int]]
     votes: bool = True
+    former: bool = False
 
 
 class Activation:
@@ -94,17 +99,21 @@ class Activation:
         """
         # The summary goes to disk first, so that an activation finished after a crash can still tell it.
         await self._store.put_run(opened.id, run)
-        target = await self._target(opened, run.id)
+        target = replace(await self._target(opened, run.id), former=run.state.complete)
         async with opened.gate.activating():
-            if opened.record.active_run != run.id:
-                await self._complete_superseded(opened)
             superseded = opened.record.active_run
+            if superseded != run.id:
+                await self._complete_superseded(opened)
+            if withdrawn():
+                # Nothing is journaled yet, so there is nothing to take back.
+                return _withdrawn(run)
             await self._collections.change(opened, activating_run=run.id)
             try:
-                writes = await self._switch(opened, run.id, target, withdrawn)
-            except Withdrawn:
-                await self._take_back(opened, superseded)
-                return replace(run, state=RunState.CANCELLED, ended_at=datetime.now(UTC), remaining_s=None)
+                try:
+                    writes = await self._switch(opened, run.id, target, withdrawn)
+                except Withdrawn:
+                    await self._take_back(opened, superseded)
+                    return _withdrawn(run)
             except BaseException as error:
                 # Some ids are written, some are not: the next start finishes the work before it serves.
                 opened.set_aside = (
@@ -124,9 +133,13 @@ class Activation:
         if opened.record.activating_run is None:
             return None
         run = await self._store.get_run(opened.id, opened.record.activating_run)
+        if run.state in (RunState.FAILED, RunState.CANCELLED):
+            # The store took the journal's first line and said that it had not: nothing was written after it.
+            await self._collections.change(opened, activating_run=None)
+            return None
         if run.summary is None:
             raise RunNotFound(opened.id, run.id)
-        target = await self._target(opened, run.id)
+        target = replace(await self._target(opened, run.id), former=run.state.complete)
         async with opened.gate.activating():
             writes = await self._switch(opened, run.id, target)
         return await self._end(opened, run, writes)
@@ -134,7 +147,11 @@ class Activation:
     async def _target(self, opened: OpenCollection, run: str) -> _Target:
         clusters = ClusterSet(run, await self._store.get_clusters(opened.id, run))
         assignments = await self._files.read(opened.id, run)
-        return _Target(clusters, await self._store.get_groupings(opened.id, run), _wanted(assignments))
+        if set(np.unique(assignments.cluster_ids).tolist()) - {NOISE} - clusters.clusters.keys():
+            # Somebody began to let go of it.
+            raise RunNotFound(opened.id, run)
+        wanted = await asyncio.to_thread(_wanted, assignments)
+        return _Target(clusters, await self._store.get_groupings(opened.id, run), wanted)
 
     async def _end(self, opened: OpenCollection, run: ClusteringRun, writes: int) -> ClusteringRun:
         now = datetime.now(UTC)
@@ -149,7 +166,7 @@ class Activation:
             remaining_s=None,
         )
         try:
-            await self._store.put_run(opened.id, finished)
+            await _until_it_answers(lambda: self._store.put_run(opened.id, finished), "recording a run", opened.id)
             if writes:
                 await self._store.optimize(opened.id)
         except ShoalError as error:
@@ -162,41 +179,32 @@ class Activation:
         superseded = opened.record.active_run
         if superseded is None:
             return
-        present = await read_present(self._store, self._files, opened)
-        as_left = present.assignments
-        if bool(present.read.all()):
-            try:
-                stored = _wanted(await self._files.read(opened.id, superseded))
-            except RunNotFound:
-                stored = {}
-            if all(stored.get(identity) == place for identity, place in _wanted(as_left).items()):
-                return
-        await self._files.write(opened.id, superseded, as_left)
+        as_left = (await read_present(self._store, self._files, opened)).assignments
+        try:
+            stored = await self._files.read(opened.id, superseded)
+        except RunNotFound:
+            stored = no_assignments()
+        if not await asyncio.to_thread(_says_it_all, stored, as_left):
+            await self._files.write(opened.id, superseded, as_left)
 
     async def _switch(
         self, opened: OpenCollection, run: str | None, target: _Target, withdrawn: Callable[[], bool] = lambda: False
     ) -> int:
         """Steps 4 and 5, again and again until the store has taken them; the number of points written."""
         written: set[UUID] = set()
-        pause = FIRST_PAUSE_S
-        while True:
-            try:
-                named = await self._with_present_names(opened, target.clusters)
-                await self._write_differences(opened, replace(target, clusters=named), written, withdrawn)
-                if withdrawn():
-                    raise Withdrawn
-                await self._collections.change(opened, active_run=run, activating_run=None)
-            except StoreUnavailable as error:
-                _log.warning(
-                    "collection %s: writing the ids of run %s back goes on in %.1f s: %s",
-                    *(opened.id, run, pause, error.message),
-                )
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, LONGEST_PAUSE_S)
-            else:
-                opened.clusters = None if run is None else named
-                opened.groupings = target.groupings
-                return len(written)
+
+        async def switch() -> ClusterSet:
+            named = await self._with_present_names(opened, target)
+            await self._write_differences(opened, replace(target, clusters=named), written, withdrawn)
+            if withdrawn():
+                raise Withdrawn
+            await self._collections.change(opened, active_run=run, activating_run=None)
+            return named
+
+        named = await _until_it_answers(switch, f"writing the ids of run {run} back", opened.id)
+        opened.clusters = None if run is None else named
+        opened.groupings = target.groupings
+        return len(written)
 
     async def _take_back(self, opened: OpenCollection, superseded: str | None) -> None:
         """Puts what was in force before in force again."""
@@ -205,24 +213,28 @@ class Activation:
             nothing = _Target(ClusterSet("", ()), Groupings(), {}, votes=False)
             await self._switch(opened, None, nothing)
             return
-        target = await self._target(opened, superseded)
-        await self._collections.change(opened, activating_run=superseded)
+
+        async def begin() -> _Target:
+            target = await self._target(opened, superseded)
+            await self._collections.change(opened, activating_run=superseded)
+            return target
+
+        target = await _until_it_answers(begin, f"taking run {superseded} up again", opened.id)
         await self._switch(opened, superseded, target)
 
-    async def _with_present_names(self, opened: OpenCollection, clusters: ClusterSet) -> ClusterSet:
-        """What people named, or gave back to the algorithm, since the run was stored must not be lost."""
+    async def _with_present_names(self, opened: OpenCollection, target: _Target) -> ClusterSet:
+        """What people named, pinned, or gave back to the algorithm since the run was stored must not be lost."""
         before = {} if opened.clusters is None else opened.clusters.clusters
         named: list[Cluster] = []
-        for cluster in clusters.clusters.values():
+        for cluster in target.clusters.clusters.values():
             former = before.get(cluster.id)
-            if former is not None and NameSource.PERSON in (former.name_source, cluster.name_source):
-                present = cluster.renamed(former.name if former.name_source is NameSource.PERSON else "")
-                if present != cluster:
-                    await self._store.put_cluster(opened.id, clusters.run, present)
-                named.append(present)
-            else:
-                named.append(cluster)
-        return ClusterSet(clusters.run, named)
+            present = cluster if former is None else _named_as_now(cluster, former)
+            if former is not None and target.former:
+                present = replace(present, holds=(present.holds - {Hold.PINNED}) | (former.holds & {Hold.PINNED}))
+            if present != cluster:
+                await self._store.put_cluster(opened.id, target.clusters.run, present)
+            named.append(present)
+        return ClusterSet(target.clusters.run, named)
 
     async def _write_differences(
         self, opened: OpenCollection, target: _Target, written: set[UUID], withdrawn: Callable[[], bool]
@@ -230,7 +242,9 @@ class Activation:
         changes: dict[tuple[str, int], list[UUID]] = defaultdict(list)
         arrived: dict[UUID, int] = {}
         async for stretch in self._store.scan_vectors(opened.id, with_vectors=False):
-            _compare(stretch, target, changes, arrived)
+            if withdrawn():
+                raise Withdrawn
+            await asyncio.to_thread(_compare, stretch, target, changes, arrived)
         await self._write(opened, changes, written, withdrawn)
         if arrived and target.votes:
             await self._write(opened, await self._votes_on(opened, target.clusters, arrived), written, withdrawn)
@@ -269,6 +283,35 @@ class Activation:
                 written.update(batch)
 
 
+async def _until_it_answers(work: Callable[[], Awaitable[Answer]], what: str, collection: str) -> Answer:
+    """Does something again and again until the store has taken it."""
+    pause = FIRST_PAUSE_S
+    while True:
+        try:
+            return await work()
+        except StoreUnavailable as error:
+            _log.warning("collection %s: %s goes on in %.1f s: %s", collection, what, pause, error.message)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_S)
+
+
+def _withdrawn(run: ClusteringRun) -> ClusteringRun:
+    return replace(run, state=RunState.CANCELLED, ended_at=datetime.now(UTC), remaining_s=None)
+
+
+def _named_as_now(cluster: Cluster, present: Cluster) -> Cluster:
+    """A cluster of a stored run with the name that people gave it, or gave back, since."""
+    if NameSource.PERSON not in (present.name_source, cluster.name_source):
+        return cluster
+    return cluster.renamed(present.name if present.name_source is NameSource.PERSON else "")
+
+
+def _says_it_all(stored: RunAssignments, as_left: RunAssignments) -> bool:
+    """Whether a run's file has every image where it is now."""
+    places = _wanted(stored)
+    return all(places.get(identity) == place for identity, place in _wanted(as_left).items())
+
+
 def _wanted(assignments: RunAssignments) -> dict[UUID, tuple[int, int, int]]:
     columns = (assignments.cluster_ids, assignments.place_ids, assignments.moment_ids)
     return dict(zip(assignments.ids, zip(*(column.tolist() for column in columns), strict=True), strict=True))
@@ -282,15 +325,18 @@ def _compare(
 ) -> None:
     """Adds what must be changed of a stretch, and the images that the target does not know with their clusters."""
     columns = (stretch.cluster_ids, stretch.place_ids, stretch.moment_ids)
-    rows = zip(*(column.tolist() for column in columns), strict=True)
+    rows = list(zip(*(column.tolist() for column in columns), strict=True))
+    new = [number for number, identity in enumerate(stretch.ids) if identity not in target.wanted]
+    places = places_of([stretch.locations[number] for number in new], target.groupings.places)
+    moments = moments_of([stretch.captured_at[number] for number in new], target.groupings.moments)
+    surroundings = dict(zip(new, zip(places, moments, strict=True), strict=True))
     for number, (identity, current) in enumerate(zip(stretch.ids, rows, strict=True)):
         wanted = target.wanted.get(identity)
         if wanted is None:
             # A cluster that is no more must not be voted for.
             lives = target.votes and current[0] in target.clusters.clusters
             arrived[identity] = current[0] if lives else NOISE
-            place = place_of(stretch.locations[number], target.groupings.places)
-            moment = moment_of(stretch.captured_at[number], target.groupings.moments)
+            place, moment = surroundings[number]
             wanted = (arrived[identity], NOISE if place is None else place, NOISE if moment is None else moment)
         for field, is_now, should_be in zip((CLUSTER_ID, PLACE_ID, MOMENT_ID), current, wanted, strict=True):
             if is_now != should_be:

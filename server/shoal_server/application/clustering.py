@@ -75,13 +75,18 @@ class Clustering:
         A collection where that is impossible is set aside; the others are served.
         """
         for record in await self._collections.list():
-            opened = await self._collections.open_any(record.id)
+            try:
+                opened = await self._collections.open_any(record.id)
+            except ShoalError as error:
+                # Whoever opens it is told the same.
+                _log.error("collection %s cannot be used: %s", record.id, error.message)
+                continue
             try:
                 await self._recover(opened)
             except ShoalError as error:
                 opened.set_aside = (
-                    f"collection {record.id!r} cannot be used: finishing run {opened.record.activating_run!r} after a "
-                    f"crash failed ({error.message}); restore its files from a backup, or delete the collection"
+                    f"collection {record.id!r} cannot be used: putting right what a crash has left failed "
+                    f"({error.message}); restore its files from a backup, or delete the collection"
                 )
                 _log.error("%s", opened.set_aside)
 
@@ -89,10 +94,12 @@ class Clustering:
         resumed = await self._activation.resume(opened)
         if resumed is not None:
             _log.warning("collection %s: finished putting run %s in force after a crash", opened.id, resumed.id)
-        for run in await self._store.list_runs(opened.id):
+        runs = await self._store.list_runs(opened.id)
+        superseded = {run.parent for run in runs if run.state.complete}
+        for run in runs:
             if run.state is not RunState.RUNNING:
                 continue
-            if run.id == opened.record.active_run:
+            if run.id == opened.record.active_run or run.id in superseded:
                 # Only the last write of its own record was missing.
                 now = datetime.now(UTC)
                 ended = replace(run, state=RunState.SUCCEEDED, progress=1.0, ended_at=now, activated_at=now)
@@ -239,10 +246,11 @@ class Clustering:
         ended = _failed(live.run, _STOPPED, "SERVER_STOPPED")
         try:
             ended = await self._outcome(opened, live)
-            if ended.state is RunState.SUCCEEDED:
-                await self._history.tidy(opened)
-            else:
+            if ended.state is not RunState.SUCCEEDED:
                 await self._record(opened, ended)
+            # Nobody may put a run in force while it is let go of.
+            async with opened.deciding:
+                await self._history.tidy(opened)
         finally:
             del self._live[opened.id]
             live.now(ended)
@@ -252,8 +260,8 @@ class Clustering:
         try:
             return await self._find_and_activate(opened, live)
         except asyncio.CancelledError:
-            if live.stopped_because is not None:
-                return _failed(live.run, live.stopped_because, "SERVER_STOPPED")
+            if live.stopped_because is not None or opened.record.activating_run == live.run.id:
+                return _failed(live.run, live.stopped_because or _STOPPED, "SERVER_STOPPED")
             return replace(live.run, state=RunState.CANCELLED, ended_at=datetime.now(UTC), remaining_s=None)
         except ShoalError as error:
             _log.warning("collection %s: run %s failed: %s", opened.id, live.run.id, error.message)
@@ -265,8 +273,8 @@ class Clustering:
 
     async def _record(self, opened: OpenCollection, ended: ClusteringRun) -> None:
         """Stores the end of a run that did not come into force."""
-        if opened.record.activating_run == ended.id:
-            # The record must stay as it is for the next start to finish the work.
+        if ended.id in (opened.record.activating_run, opened.record.active_run):
+            # The record must stay as it is for the next start to finish the work, or to say that it was finished.
             return
         try:
             await self._store.put_run(opened.id, ended)

@@ -7,6 +7,7 @@ leaves all of it or nothing.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -25,11 +26,13 @@ from shoal_server.application.reclustering import summarized
 from shoal_server.application.unbroken import unbroken
 from shoal_server.domain.cluster import NOISE, Cluster
 from shoal_server.domain.correction import Correction, CorrectionKind, Former, Moves
-from shoal_server.domain.errors import CannotCorrect, CollectionNotFound, NotClustered
+from shoal_server.domain.errors import CannotCorrect, CollectionNotFound, NotClustered, ShoalError
 from shoal_server.domain.groupings import Groupings
 from shoal_server.domain.lineage import lineage_of
 from shoal_server.domain.run import ClusteringRun, RunKind, RunStage, RunState
 from shoal_server.domain.voting import thresholds_within
+
+_log = logging.getLogger(__name__)
 
 #: Vectors read at once.
 _READ_BATCH = 1024
@@ -107,7 +110,7 @@ class Correcting:
 
     async def _carry_out(self, opened: OpenCollection, author: str, make: MakePlan, trigger: str) -> Correction:
         async with opened.deciding:
-            if opened.deleting:
+            if opened.deleting or opened.removed:
                 raise CollectionNotFound(opened.id)
             if opened.clusters is None:
                 raise NotClustered(opened.id)
@@ -118,17 +121,43 @@ class Correcting:
                 raise CannotCorrect(opened.id, "every image is where it should be already")
             correction = _record(plan, author, opened.clusters, len(moved))
             run = await self._run(opened, present, plan, trigger or f"correction {correction.id}")
-            await self._store.put_run(opened.id, run)
-            if not trigger:
-                ids = [present.ids[row] for row in moved.tolist()]
-                moves = Moves(ids, present.assignments.cluster_ids[moved], plan.cluster_ids[moved])
-                await self._files.write_moves(opened.id, correction.id, moves)
-                await self._store.put_correction(opened.id, replace(correction, run=run.id))
-            await self._store_result(opened, run.id, present, plan)
-            await self._collections.change(opened, next_cluster_id=plan.next_cluster_id)
-            await self._activation.put_in_force(opened, run)
+            correction = replace(correction, run=run.id)
+            try:
+                await self._store.put_run(opened.id, run)
+                if not trigger:
+                    ids = [present.ids[row] for row in moved.tolist()]
+                    moves = Moves(ids, present.assignments.cluster_ids[moved], plan.cluster_ids[moved])
+                    await self._files.write_moves(opened.id, correction.id, moves)
+                    await self._store.put_correction(opened.id, correction)
+                await self._store_result(opened, run.id, present, plan)
+                await self._collections.change(opened, next_cluster_id=plan.next_cluster_id)
+                await self._activation.put_in_force(opened, run)
+            except BaseException as error:
+                if run.id not in (opened.record.activating_run, opened.record.active_run):
+                    await self._forget(opened, run, correction, error)
+                raise
             await self._history.tidy(opened)
-            return replace(correction, run=run.id)
+            return correction
+
+    async def _forget(
+        self, opened: OpenCollection, run: ClusteringRun, correction: Correction, error: BaseException
+    ) -> None:
+        """Leaves nothing of a correction that failed before anything of it was in force."""
+        reason = error.reason if isinstance(error, ShoalError) else "INTERNAL"
+        failed = replace(
+            run,
+            state=RunState.FAILED,
+            ended_at=datetime.now(UTC),
+            error=f"the correction was not carried out: {error}",
+            error_reason=reason,
+        )
+        try:
+            await self._store.delete_correction(opened.id, correction.id)
+            await self._store.put_run(opened.id, failed)
+            await self._history.drop(opened, run.id)
+        except ShoalError as another:
+            # The next start does it.
+            _log.warning("collection %s: run %s was left half done: %s", opened.id, run.id, another.message)
 
     async def _run(self, opened: OpenCollection, present: Present, plan: Plan, trigger: str) -> ClusteringRun:
         now = datetime.now(UTC)

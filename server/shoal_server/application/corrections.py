@@ -19,10 +19,7 @@ from shoal_server.application.splitting import Splitting
 from shoal_server.application.unbroken import unbroken
 from shoal_server.domain.cluster import NOISE, Cluster, Hold
 from shoal_server.domain.correction import Correction, CorrectionKind
-from shoal_server.domain.errors import (
-    CannotCorrect,
-    InvalidField,
-)
+from shoal_server.domain.errors import CannotCorrect, CollectionNotFound, InvalidField
 
 MAX_NAME = 200
 MAX_IMAGES = 10_000
@@ -223,6 +220,8 @@ class Corrections:
 
         async def carry_out() -> Correction:
             async with opened.deciding, opened.gate.reading(), opened.changing:
+                if opened.removed:
+                    raise CollectionNotFound(collection)
                 before = opened.cluster(cluster_id)
                 now = datetime.now(UTC)
                 correction = Correction(
@@ -235,8 +234,10 @@ class Corrections:
                     detail=detail,
                     former=(former_of(before),),
                 )
-                await self._put(opened, change(before))
+                changed = change(before)
+                # First the record: a change that nobody can take back is worse than a record of none.
                 await self._store.put_correction(collection, correction)
+                await self._put(opened, changed)
                 return correction
 
         return await unbroken(carry_out())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -14,9 +16,9 @@ from shoal_server.application.ports import RunAssignments, RunFiles, Store
 from shoal_server.application.present import read_present
 from shoal_server.application.unbroken import unbroken
 from shoal_server.domain.cluster import NOISE
-from shoal_server.domain.errors import RunNotActivatable, RunNotFound, ShoalError
+from shoal_server.domain.errors import CollectionNotFound, RunNotActivatable, RunNotFound, ShoalError
 from shoal_server.domain.image import Image
-from shoal_server.domain.run import ClusteringRun
+from shoal_server.domain.run import ClusteringRun, RunState
 
 _log = logging.getLogger(__name__)
 
@@ -87,7 +89,8 @@ class History:
         store: of records, clusters and images.
         files: of the runs.
         activation: puts runs in force.
-        keep_runs: complete runs of each collection that are kept; the active one always is.
+        keep_runs: reclusterings and corrections of each collection that are kept, as many of the one as of the
+            other; the active run always is.
         """
         self._collections = collections
         self._store = store
@@ -106,7 +109,13 @@ class History:
 
         async def activate() -> ClusteringRun:
             async with opened.deciding:
+                if opened.removed:
+                    raise CollectionNotFound(collection)
                 record = await self._complete(opened, run)
+                if record.state is RunState.HELD_BACK and record.parent != opened.record.active_run:
+                    raise RunNotActivatable(
+                        collection, run, "the clusters were changed since it was held back; cluster again"
+                    )
                 try:
                     return await self._activation.put_in_force(opened, record)
                 except RunNotFound as error:
@@ -128,29 +137,7 @@ class History:
         names = [
             {each.id: each.name for each in await self._store.get_clusters(collection, run)} for run in (base, other)
         ]
-        was = dict(zip(before.ids, before.cluster_ids.tolist(), strict=True))
-        both = [
-            (was[identity], now)
-            for identity, now in zip(after.ids, after.cluster_ids.tolist(), strict=True)
-            if identity in was
-        ]
-        pairs, counts = np.unique(np.array(both, dtype=np.int64).reshape(-1, 2), axis=0, return_counts=True)
-        flows = [
-            Flow(old, names[0].get(old, ""), new, names[1].get(new, ""), count)
-            for (old, new), count in zip(pairs.tolist(), counts.tolist(), strict=True)
-            if old != new
-        ]
-        moved = sum(flow.images for flow in flows)
-        old_ids, new_ids = (set(np.unique(each.cluster_ids).tolist()) - {NOISE} for each in (before, after))
-        return Comparison(
-            same=len(both) - moved,
-            moved=moved,
-            added=len(after.ids) - len(both),
-            removed=len(before.ids) - len(both),
-            flows=tuple(sorted(flows, key=lambda flow: (-flow.images, flow.before, flow.after))),
-            new_clusters=tuple(sorted(new_ids - old_ids)),
-            gone_clusters=tuple(sorted(old_ids - new_ids)),
-        )
+        return await asyncio.to_thread(_compared, before, after, names)
 
     async def export(self, collection: str, run: str | None) -> AsyncIterator[list[Exported]]:
         """Every image that is still stored with what a run says of it, in the order of the ids.
@@ -184,16 +171,20 @@ class History:
             ]
 
     async def tidy(self, opened: OpenCollection) -> None:
-        """Lets go of the oldest runs where there are more than are kept, complete ones and others."""
+        """Lets go of the oldest runs where there are more than are kept: reclusterings, corrections, and failed ones.
+
+        The caller holds ``deciding``, or nobody else is there yet.
+        """
         try:
             runs = await self._store.list_runs(opened.id)
-            in_force = {opened.record.active_run, opened.record.activating_run}
-            for complete in (True, False):
-                ended = [run for run in runs if run.state.ended and run.state.complete is complete]
-                for run in ended[self._keep_runs :]:
-                    if run.id not in in_force:
-                        await self.drop(opened, run.id)
-                        await self._store.delete_run(opened.id, run.id)
+            kinds = defaultdict(list)
+            for run in runs:
+                if run.state.ended:
+                    kinds[run.kind, run.state.complete].append(run.id)
+            for old in (run for ended in kinds.values() for run in ended[self._keep_runs :]):
+                if old not in (opened.record.active_run, opened.record.activating_run):
+                    await self.drop(opened, old)
+                    await self._store.delete_run(opened.id, old)
         except ShoalError as error:
             # What is left is let go of the next time.
             _log.warning("collection %s: letting go of old runs failed: %s", opened.id, error.message)
@@ -223,4 +214,30 @@ def _exported(image: Image, assignments: RunAssignments, row: int, names: dict[i
         cluster_name=names.get(cluster_id, ""),
         strength=float(assignments.strengths[row]),
         coordinates=None if np.isnan(x) else (x, y),
+    )
+
+
+def _compared(before: RunAssignments, after: RunAssignments, names: list[dict[int, str]]) -> Comparison:
+    was = dict(zip(before.ids, before.cluster_ids.tolist(), strict=True))
+    both = [
+        (was[identity], now)
+        for identity, now in zip(after.ids, after.cluster_ids.tolist(), strict=True)
+        if identity in was
+    ]
+    pairs, counts = np.unique(np.array(both, dtype=np.int64).reshape(-1, 2), axis=0, return_counts=True)
+    flows = [
+        Flow(old, names[0].get(old, ""), new, names[1].get(new, ""), count)
+        for (old, new), count in zip(pairs.tolist(), counts.tolist(), strict=True)
+        if old != new
+    ]
+    moved = sum(flow.images for flow in flows)
+    old_ids, new_ids = (set(np.unique(each.cluster_ids).tolist()) - {NOISE} for each in (before, after))
+    return Comparison(
+        same=len(both) - moved,
+        moved=moved,
+        added=len(after.ids) - len(both),
+        removed=len(before.ids) - len(both),
+        flows=tuple(sorted(flows, key=lambda flow: (-flow.images, flow.before, flow.after))),
+        new_clusters=tuple(sorted(new_ids - old_ids)),
+        gone_clusters=tuple(sorted(old_ids - new_ids)),
     )

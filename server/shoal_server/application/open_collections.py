@@ -59,6 +59,7 @@ class OpenCollection:
             end of writing it back, so that a run and a correction do not overwrite one another.
         changing: held by whoever changes the record or the clusters' own records.
         deleting: it is being removed; nobody may begin anything with it.
+        removed: it was removed; what goes by its id now is another.
         set_aside: why it cannot be used until the server is started again; None if it can.
     """
 
@@ -70,6 +71,7 @@ class OpenCollection:
         self.deciding = asyncio.Lock()
         self.changing = asyncio.Lock()
         self.deleting = False
+        self.removed = False
         self.set_aside: str | None = None
 
     @property
@@ -203,7 +205,9 @@ class OpenCollections:
             opened.deleting = False
 
     async def _remove(self, opened: OpenCollection) -> None:
-        async with self._opening:
+        # Whoever is changing its clusters ends first; whoever waits to do so finds it deleted.
+        async with opened.deciding, opened.gate.activating(), self._opening:
+            opened.removed = True
             # Whatever of it is left after a failure is read anew.
             del self._open[opened.id]
             await self._store.delete_collection(opened.id)

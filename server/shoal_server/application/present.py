@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -65,7 +66,9 @@ async def read_present(store: Store, files: RunFiles, opened: OpenCollection) ->
             column.append(values)
     cluster_ids, place_ids, moment_ids = (np.concatenate(column) for column in columns)
     found = await active_assignments(files, opened)
-    read, assignments = align(ids, found)
+    known, assignments = await asyncio.to_thread(align, ids, found)
+    # What came while the run was in force may stand in its file, but without a place on the map.
+    read = known & ~np.isnan(assignments.coordinates[:, 0])
     assignments = RunAssignments(
         ids=ids,
         cluster_ids=cluster_ids,
@@ -78,7 +81,7 @@ async def read_present(store: Store, files: RunFiles, opened: OpenCollection) ->
         place_ids=place_ids,
         moment_ids=moment_ids,
     )
-    return Present(captured_at, locations, read, assignments, gone=len(found.ids) - int(read.sum()))
+    return Present(captured_at, locations, read, assignments, gone=len(found.ids) - int(known.sum()))
 
 
 async def active_assignments(files: RunFiles, opened: OpenCollection) -> RunAssignments:

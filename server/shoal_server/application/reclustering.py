@@ -131,7 +131,8 @@ class Reclustering:
         """Makes what was found agree with what there is, describes and stores it; the caller holds ``deciding``."""
         snapshot, result = grouped.snapshot, grouped.result
         # Corrections, deletions and new images may have come while the worker was busy.
-        there, present = (await read_present(self._store, self._files, opened)).of(snapshot.ids)
+        everything = await read_present(self._store, self._files, opened)
+        there, present = await asyncio.to_thread(everything.of, snapshot.ids)
         now = present.assignments
         clusters = {} if opened.clusters is None else opened.clusters.clusters
         standing = Standing(clusters, now.cluster_ids, now.placed, now.dissolved_ids)
@@ -161,6 +162,9 @@ class Reclustering:
             former_cluster_ids=now.cluster_ids,
         )
         await self._keep(opened, run.id, grouped, now, respected, described, groupings)
+        lineage = await asyncio.to_thread(
+            lineage_of, now.cluster_ids[there], respected.cluster_ids[there], clusters, match.returned
+        )
         same = _asked_alike(await self._active_run(opened), run.requested)
         complete = replace(
             run,
@@ -168,7 +172,7 @@ class Reclustering:
             parameters=result.parameters,
             trials=result.trials,
             quality=result.quality,
-            lineage=lineage_of(now.cluster_ids[there], respected.cluster_ids[there], clusters, match.returned),
+            lineage=lineage,
             held_because=objections(Change(now.cluster_ids, respected.cluster_ids, present.read, same)),
         )
         next_ids = {
@@ -230,12 +234,11 @@ class Reclustering:
             room = min(len(stretch.ids), count - len(ids))
             vectors[len(ids) : len(ids) + room] = stretch.vectors[:room]
             ids += stretch.ids[:room]
-        vectors.flush()
         if len(ids) < MIN_IMAGES:
             raise TooFewImages(opened.id, len(ids), MIN_IMAGES)
         if len(ids) < count:
             file = file.with_name("fewer.npy")
-            np.save(file, vectors[: len(ids)])
+            await asyncio.to_thread(np.save, file, vectors[: len(ids)])
         return Snapshot(ids, file)
 
 

@@ -20,7 +20,7 @@ from shoal_server.domain.errors import (
     ShoalError,
     StoreIncompatible,
 )
-from shoal_server.domain.run import ClusteringRun, RequestedParameters, RunKind
+from shoal_server.domain.run import ClusteringRun, RequestedParameters
 from shoal_server.domain.schedule import Due, Schedule, ScheduleState, in_quiet_hours, next_run
 
 _log = logging.getLogger(__name__)
@@ -31,8 +31,6 @@ _LIST_EVERY = timedelta(minutes=1)
 _LEAVE_ALONE = timedelta(minutes=1)
 #: Stands for all collections; none has this id.
 _ALL = ""
-#: Steps from the run in force back to the one that a person asked for.
-_MAX_PARENTS = 100
 
 
 class Ticker(Protocol):
@@ -219,18 +217,13 @@ class Scheduling:
 
     async def _as_a_person_asked(self, opened: OpenCollection) -> RequestedParameters:
         """What was asked for in the run in force: a run that nobody asked for must not undo somebody's choice."""
-        run = opened.record.active_run
-        for _ in range(_MAX_PARENTS):
-            if run is None:
-                break
-            try:
-                record = await self._store.get_run(opened.id, run)
-            except RunNotFound:
-                break
-            if record.kind is RunKind.CLUSTERING:
-                return record.requested
-            run = record.parent
-        return RequestedParameters()
+        if opened.record.active_run is None:
+            return RequestedParameters()
+        try:
+            # A correction has what was asked for in the run that it corrects.
+            return (await self._store.get_run(opened.id, opened.record.active_run)).requested
+        except RunNotFound:
+            return RequestedParameters()
 
     def _schedule_of(self, opened: OpenCollection) -> Schedule:
         return self._default if opened.record.schedule is None else opened.record.schedule

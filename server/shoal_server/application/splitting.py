@@ -43,8 +43,7 @@ class Splitting:
             ClusteringFailed: the worker failed.
         """
         ids = await self._members(opened, cluster_id)
-        least = max(part_count, 2 if part_count else MIN_IMAGES)
-        if len(ids) < least:
+        if len(ids) < max(part_count, MIN_IMAGES):
             raise CannotCorrect(
                 opened.id,
                 f"cluster {cluster_id} has {len(ids)} images, too few to be split; split it by listing images",
@@ -58,10 +57,8 @@ class Splitting:
             requested = RequestedParameters(granularity=Granularity.FINE)
         labels = await self._labels(vectors, requested)
         if len(np.unique(labels[labels != NOISE])) < 2:
-            raise CannotCorrect(
-                opened.id,
-                f"cluster {cluster_id} does not fall apart by itself; say into how many parts, or list images",
-            )
+            advice = "list the images of the new cluster" if part_count else "say into how many parts, or list images"
+            raise CannotCorrect(opened.id, f"cluster {cluster_id} does not fall apart by itself; {advice}")
         labels = _with_noise_placed(vectors, labels)
         largest_first = [label for label, _ in Counter(labels.tolist()).most_common()]
         return {identity: largest_first.index(label) for identity, label in zip(ids, labels.tolist(), strict=True)}

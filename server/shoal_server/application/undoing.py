@@ -17,12 +17,15 @@ from shoal_server.application.present import Present
 from shoal_server.application.unbroken import unbroken
 from shoal_server.domain.cluster import NOISE, Hold
 from shoal_server.domain.correction import Correction, CorrectionKind, Former, Moves
-from shoal_server.domain.errors import CannotUndo
+from shoal_server.domain.errors import CannotUndo, CollectionNotFound
 
 #: The hold that a correction of a kind leaves on its clusters.
 _LEAVES = {CorrectionKind.MERGE: Hold.MERGED, CorrectionKind.SPLIT: Hold.SPLIT}
 #: Corrections that put images elsewhere for good.
 _PLACES = (CorrectionKind.MOVE, CorrectionKind.REASSIGN_NOISE)
+
+#: The cluster that an image was in and the one it was put into, -1 for none.
+Moved = tuple[int, int]
 
 
 class Undoing:
@@ -52,66 +55,66 @@ class Undoing:
         if done.undone_at is not None:
             raise CannotUndo(collection, correction, f"it was undone already, at {done.undone_at:%Y-%m-%d %H:%M}")
         if done.run is None:
-            await self._give_back(opened, done)
-        else:
-            moves = await self._files.read_moves(collection, correction)
-            placed_by_others = await self._placed_by_others(opened, done)
+            return await self._give_back(opened, done, author)
+        moves = await self._files.read_moves(collection, correction)
 
-            async def plan(present: Present, active: ClusterSet) -> Plan:
-                return await self._taken_back(opened, done, moves, placed_by_others, present, active)
+        async def plan(present: Present, active: ClusterSet) -> Plan:
+            return await self._taken_back(opened, done, moves, present, active)
 
-            await self._correcting.carry_out(opened, author, plan, trigger=f"{UNDO}{correction}")
+        await self._correcting.carry_out(opened, author, plan, trigger=f"{UNDO}{correction}")
+        return await self._record(done, collection, author)
+
+    async def _record(self, done: Correction, collection: str, author: str) -> Correction:
         undone = replace(done, undone_at=datetime.now(UTC), undone_by=author)
         await self._store.put_correction(collection, undone)
         return undone
 
-    async def _give_back(self, opened: OpenCollection, done: Correction) -> None:
+    async def _give_back(self, opened: OpenCollection, done: Correction, author: str) -> Correction:
         """Takes back a correction that moved no image."""
+        async with opened.deciding, opened.gate.reading(), opened.changing:
+            if opened.removed:
+                raise CollectionNotFound(opened.id)
+            [former] = done.former
+            for other in await self._store.list_corrections(opened.id):
+                if other.id == done.id and other.undone_at is not None:
+                    raise CannotUndo(opened.id, done.id, "it was undone already")
+                alike = (other.kind is CorrectionKind.RENAME) is (done.kind is CorrectionKind.RENAME)
+                later = other.id > done.id and other.undone_at is None and other.run is None
+                if alike and later and other.clusters == done.clusters:
+                    raise CannotUndo(opened.id, done.id, f"{other.id} came after it; undo that one first")
+            if opened.clusters is None or former.cluster_id not in opened.clusters.clusters:
+                raise CannotUndo(opened.id, done.id, f"cluster {former.cluster_id} is no more")
+            cluster = opened.cluster(former.cluster_id)
+            if done.kind is CorrectionKind.RENAME:
+                cluster = replace(cluster, name=former.name, name_source=former.name_source)
+            else:
+                pin = former.holds & {Hold.PINNED}
+                cluster = replace(cluster, holds=(cluster.holds - {Hold.PINNED}) | pin)
+            active = opened.active_clusters()
+            await self._store.put_cluster(opened.id, active.run, cluster)
+            opened.clusters = active.with_cluster(cluster)
+            return await self._record(done, opened.id, author)
 
-        async def carry_out() -> None:
-            async with opened.deciding, opened.gate.reading(), opened.changing:
-                [former] = done.former
-                for later in await self._store.list_corrections(opened.id):
-                    if later.id <= done.id:
-                        break
-                    alike = (later.kind is CorrectionKind.RENAME) is (done.kind is CorrectionKind.RENAME)
-                    if alike and later.undone_at is None and later.run is None and later.clusters == done.clusters:
-                        raise CannotUndo(opened.id, done.id, f"{later.id} came after it; undo that one first")
-                if opened.clusters is None or former.cluster_id not in opened.clusters.clusters:
-                    raise CannotUndo(opened.id, done.id, f"cluster {former.cluster_id} is no more")
-                cluster = opened.cluster(former.cluster_id)
-                if done.kind is CorrectionKind.RENAME:
-                    cluster = replace(cluster, name=former.name, name_source=former.name_source)
-                else:
-                    cluster = replace(cluster, holds=cluster.holds ^ {Hold.PINNED})
-                active = opened.active_clusters()
-                await self._store.put_cluster(opened.id, active.run, cluster)
-                opened.clusters = active.with_cluster(cluster)
-
-        await unbroken(carry_out())
-
-    async def _placed_by_others(self, opened: OpenCollection, done: Correction) -> dict[UUID, int]:
-        """Where other corrections that stand put images for good, the newest of each."""
-        places: dict[UUID, int] = {}
+    async def _by_others(self, opened: OpenCollection, done: Correction, *kinds: CorrectionKind) -> dict[UUID, Moved]:
+        """From where and to where other corrections that stand put images, the newest of each."""
+        moved: dict[UUID, Moved] = {}
         for other in await self._store.list_corrections(opened.id):
-            if other.id != done.id and other.undone_at is None and other.kind in _PLACES:
+            if other.id != done.id and other.undone_at is None and other.kind in kinds:
                 moves = await self._files.read_moves(opened.id, other.id)
-                for identity, after in zip(moves.ids, moves.after.tolist(), strict=True):
-                    places.setdefault(identity, after)
-        return places
+                for identity, before, after in zip(moves.ids, moves.before.tolist(), moves.after.tolist(), strict=True):
+                    moved.setdefault(identity, (before, after))
+        return moved
 
     async def _taken_back(
-        self,
-        opened: OpenCollection,
-        done: Correction,
-        moves: Moves,
-        placed_by_others: dict[UUID, int],
-        present: Present,
-        active: ClusterSet,
+        self, opened: OpenCollection, done: Correction, moves: Moves, present: Present, active: ClusterSet
     ) -> Plan:
+        if done.kind is CorrectionKind.SPLIT:
+            await self._refuse_merged_parts(opened, done, present)
+        placed_by_others = await self._by_others(opened, done, *_PLACES)
+        dissolved_by_others = await self._by_others(opened, done, CorrectionKind.DISSOLVE)
         now = present.assignments
         row_of = {identity: row for row, identity in enumerate(present.ids)}
-        cluster_ids, placed = now.cluster_ids.copy(), now.placed.copy()
+        cluster_ids, placed, dissolved_ids = now.cluster_ids.copy(), now.placed.copy(), now.dissolved_ids.copy()
         left = 0
         for identity, before, after in zip(moves.ids, moves.before.tolist(), moves.after.tolist(), strict=True):
             row = row_of.get(identity)
@@ -119,17 +122,18 @@ class Undoing:
                 continue
             left += 1
             cluster_ids[row] = before
-            if done.kind in _PLACES:
-                placed[row] = placed_by_others.get(identity) == before
+            if done.kind in (*_PLACES, CorrectionKind.DISSOLVE):
+                placed[row] = identity in placed_by_others and placed_by_others[identity][1] == before
+            if before == NOISE and identity in dissolved_by_others:
+                dissolved_ids[row] = dissolved_by_others[identity][0]
         if done.kind is CorrectionKind.SPLIT:
             # Images that came to the parts since go where the others go.
             whole, *parts = done.clusters
             cluster_ids[np.isin(cluster_ids, parts)] = whole
         if not left:
             raise CannotUndo(opened.id, done.id, "none of its images is still where it put them")
-        dissolved_ids = now.dissolved_ids
         if done.kind is CorrectionKind.DISSOLVE:
-            dissolved_ids = np.where(np.isin(dissolved_ids, done.clusters), NOISE, dissolved_ids)
+            dissolved_ids[np.isin(dissolved_ids, done.clusters)] = NOISE
         return Plan(
             done.kind,
             done.clusters,
@@ -139,6 +143,21 @@ class Undoing:
             opened.record.next_cluster_id,
             await self._without_hold(opened, done, active, set(np.unique(cluster_ids).tolist())),
         )
+
+    async def _refuse_merged_parts(self, opened: OpenCollection, done: Correction, present: Present) -> None:
+        """Raises:
+        CannotUndo: something else was merged into one of the parts of a split, and would go with it.
+        """
+        parts = set(done.clusters[1:])
+        is_in = dict(zip(present.ids, present.assignments.cluster_ids.tolist(), strict=True))
+        for other in await self._store.list_corrections(opened.id):
+            later = other.id > done.id and other.undone_at is None and other.kind is CorrectionKind.MERGE
+            if not later or other.clusters[0] not in parts:
+                continue
+            moves = await self._files.read_moves(opened.id, other.id)
+            # After a rollback past the merge there is nothing of it in the part.
+            if any(is_in.get(identity) == other.clusters[0] for identity in moves.ids):
+                raise CannotUndo(opened.id, done.id, f"{other.id} came after it; undo that one first")
 
     async def _without_hold(
         self, opened: OpenCollection, done: Correction, active: ClusterSet, living: set[int]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum
@@ -81,12 +82,14 @@ def lineage_of(
     new_size = _sizes(new_ids)
     former = set(existed) | (old_size.keys() - {NOISE})
     current = new_size.keys() - {NOISE}
+    before_of: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    now_of: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for old, new, count in common:
+        before_of[new].append((old, count))
+        now_of[old].append((new, count))
     entries = []
     for cluster in sorted(current | former):
-        if cluster in current:
-            mine = [(old, count) for old, new, count in common if new == cluster]
-        else:
-            mine = [(new, count) for old, new, count in common if old == cluster]
+        mine = before_of[cluster] if cluster in current else now_of[cluster]
         shares = tuple(
             Share(
                 cluster_id=other,

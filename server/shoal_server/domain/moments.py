@@ -9,6 +9,7 @@ person would. Pauses that nobody calls an end never cut, and a day without a pic
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -131,12 +132,28 @@ def moment_of(captured_at: str | None, moments: Sequence[Moment]) -> int | None:
         The id of the one it lies in, or the nearest of those that begin or end within :data:`SHORTEST_GAP` of it; None
         if there is none.
     """
-    time = local_time(captured_at)
-    if time is None:
-        return None
-    away = [(max(moment.start - time, time - moment.end, timedelta(0)), moment.id) for moment in moments]
-    distance, nearest = min(away, default=(timedelta.max, NOISE))
-    return nearest if distance <= SHORTEST_GAP else None
+    return moments_of([captured_at], moments)[0]
+
+
+def moments_of(captured_at: Sequence[str | None], moments: Sequence[Moment]) -> list[int | None]:
+    """As :func:`moment_of`, for many images at once."""
+    if not moments:
+        return [None] * len(captured_at)
+    ordered = sorted(moments, key=lambda moment: moment.start)
+    starts = [moment.start for moment in ordered]
+    found: list[int | None] = []
+    for text in captured_at:
+        time = local_time(text)
+        if time is None:
+            found.append(None)
+            continue
+        # Moments of one run do not overlap: only the one before and the one after can be near.
+        after = bisect_right(starts, time)
+        near = ordered[max(after - 1, 0) : after + 1]
+        away = [(max(moment.start - time, time - moment.end, timedelta(0)), moment.id) for moment in near]
+        distance, nearest = min(away)
+        found.append(nearest if distance <= SHORTEST_GAP else None)
+    return found
 
 
 def _name(start: datetime, end: datetime) -> str:

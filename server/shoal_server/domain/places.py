@@ -95,11 +95,16 @@ def place_of(location: Location | None, places: Sequence[Place]) -> int | None:
     Returns:
         The id of the nearest among the places that it lies in, or within :data:`SLACK_KM` of; None if there is none.
     """
-    if location is None:
-        return None
+    return places_of([location], places)[0]
+
+
+def places_of(locations: Sequence[Location | None], places: Sequence[Place]) -> list[int | None]:
+    """As :func:`place_of`, for many images at once."""
+    if not places or all(location is None for location in locations):
+        return [None] * len(locations)
     centers, radii = [place.center for place in places], [place.radius_km for place in places]
-    [nearest] = nearest_within(degrees_of([location]), centers, radii).tolist()
-    return None if nearest == NOISE else places[nearest].id
+    nearest = nearest_within(degrees_of(locations), centers, radii).tolist()
+    return [None if position == NOISE else places[position].id for position in nearest]
 
 
 def join_nearby(
