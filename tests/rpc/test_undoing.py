@@ -105,3 +105,35 @@ async def test_a_pinned_cluster_that_is_merged_into_another_passes_its_pin_on(se
     assert (await clusters_of(served))[homes["green"]].pinned
     await ada.undo(merged)
     assert {name for name, cluster in (await clusters_of(served)).items() if cluster.pinned} >= {homes["red"]}
+
+
+async def test_undoing_everything_in_any_order_leaves_nothing_behind(served: Served) -> None:
+    stored, homes, ada = await three_clusters(served)
+    before = await served.assigned()
+    both = stored["red"][:2]
+    first = (await ada.move(both, homes["green"])).correction
+    second = (await ada.move(both[:1], homes["blue"])).correction
+    await ada.undo(first)
+    after = await served.assigned()
+    assert [after[image.name] for image in both] == [homes["blue"], homes["red"]]
+    await ada.undo(second)
+    assert await served.assigned() == before
+
+
+async def test_a_name_that_a_person_gave_survives_a_merge_into_another_cluster(served: Served) -> None:
+    _, homes, ada = await three_clusters(served)
+    await ada.rename(homes["red"], "Poppies")
+    green = (await clusters_of(served))[homes["green"]].display_name
+    merged = (await ada.merge(homes["green"], homes["red"])).correction
+    assert (await clusters_of(served))[homes["green"]].display_name == "Poppies"
+    await ada.undo(merged)
+    names = {name: cluster.display_name for name, cluster in (await clusters_of(served)).items()}
+    assert (names[homes["green"]], names[homes["red"]]) == (green, "Poppies")
+
+
+async def test_two_clusters_do_not_get_one_name(served: Served) -> None:
+    _, homes, ada = await three_clusters(served)
+    await ada.rename(homes["red"], "Poppies")
+    async with refused(grpc.StatusCode.FAILED_PRECONDITION, "CANNOT_CORRECT", "is called 'Poppies' already"):
+        await ada.rename(homes["green"], "poppies")
+    await ada.rename(homes["red"], "poppies")

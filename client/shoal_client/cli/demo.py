@@ -45,7 +45,7 @@ def demo(
     ):
         pictures = photographs(home) if folder is None else own_pictures(folder)
         address = started(server, model)
-        with opened(address, DEFAULT_COLLECTION) as collection:
+        with opened(address, DEFAULT_COLLECTION, make=True) as collection:
             tell(collection, pictures, address)
         kept = keep or data is not None
         console().print(

@@ -41,7 +41,7 @@ def ingest(
             tally.fail(problem.metadata["path"], problem)
         if not found.files:
             raise NotFound(f"no image files were found in {', '.join(str(path) for path in paths)}")
-        with opened(server, collection) as target:
+        with opened(server, collection, make=True) as target:
             store(target, found.files, tag or [], tally)
     finally:
         tally.show()

@@ -20,7 +20,7 @@ from shoal_client.transport import DEFAULT_MAX_MESSAGE_BYTES, DEFAULT_TARGET
 DEFAULT_COLLECTION = "default"
 
 CollectionOption = Annotated[
-    str, typer.Option("--collection", metavar="NAME", help="The collection; made on first use.")
+    str, typer.Option("--collection", metavar="NAME", help="The collection; `shoal ingest` makes it.")
 ]
 ServerOption = Annotated[
     str, typer.Option("--server", metavar="HOST:PORT", envvar="SHOAL_SERVER", help="Address of the Shoal server.")
@@ -148,12 +148,18 @@ def connection(server: str) -> Iterator[Client]:
 
 
 @contextmanager
-def opened(server: str, collection: str) -> Iterator[Collection]:
-    """A collection of the server; made if there was none.
+def opened(server: str, collection: str, *, make: bool = False) -> Iterator[Collection]:
+    """A collection of the server.
+
+    Args:
+        server: its address.
+        collection: the collection's id.
+        make: make it if there is none; for commands that put something in.
 
     Raises:
-        ShoalError: no server answers, or the collection's id does not have its form.
+        ShoalError: no server answers, there is no such collection, or its id does not have the form of one.
     """
     with connection(server) as client:
-        client.ensure_collection(collection)
+        if make:
+            client.ensure_collection(collection)
         yield client.collection(collection)

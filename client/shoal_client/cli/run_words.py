@@ -40,6 +40,14 @@ def result_lines(run: ClusteringRun, names: Mapping[int, str], command: Command)
     yield from lineage_lines(run.lineage, names)
     written = count(run.summary.payload_writes, "cluster id was", "cluster ids were")
     yield f"{in_clusters(run.summary)}; {written} written"
+    wanted = run.parameters.n_clusters
+    if wanted and wanted != run.summary.clusters:
+        yield (
+            f"{count(wanted, 'cluster was', 'clusters were')} asked for; this is as near as the images, and what "
+            "people corrected, allow"
+        )
+    if run.summary.dissolved and run.parent is not None:
+        yield f"to have the clusters as they were: {command('runs', 'activate', run.parent)}"
 
 
 def asked_for(run: ClusteringRun) -> str:

@@ -47,6 +47,10 @@ def parse_growth(text: str) -> float | None:
         growth = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
     except ValueError:
         growth = 0.0
+    if 1 < growth < float("inf") and not text.endswith("%"):
+        raise typer.BadParameter(
+            f"--growth {text!r} would be {growth:.0%}; write {text}% or {growth:.0%} if you mean it"
+        )
     if not 0 < growth < float("inf"):
         raise typer.BadParameter(f"--growth {text!r} is no share above 0; write it like 20% or 0.2, or never")
     return growth

@@ -65,7 +65,7 @@ class _Target:
         groupings: of the run.
         wanted: cluster, place and moment of every image that the run knows.
         votes: whether images it does not know are voted on; if not, they are in no cluster.
-        former: it was complete before; people may have pinned clusters or let go of them since.
+        former: it was complete before; people may have named, pinned or let go of clusters since.
     """
 
     clusters: ClusterSet
@@ -228,8 +228,9 @@ class Activation:
         named: list[Cluster] = []
         for cluster in target.clusters.clusters.values():
             former = before.get(cluster.id)
-            present = cluster if former is None else _named_as_now(cluster, former)
+            present = cluster
             if former is not None and target.former:
+                present = _named_as_now(cluster, former)
                 present = replace(present, holds=(present.holds - {Hold.PINNED}) | (former.holds & {Hold.PINNED}))
             if present != cluster:
                 await self._store.put_cluster(opened.id, target.clusters.run, present)

@@ -17,8 +17,8 @@ from shoal_server.application.ports import Store
 from shoal_server.application.present import Present
 from shoal_server.application.splitting import Splitting
 from shoal_server.application.unbroken import unbroken
-from shoal_server.domain.cluster import NOISE, Cluster, Hold
-from shoal_server.domain.correction import Correction, CorrectionKind
+from shoal_server.domain.cluster import NOISE, Cluster, Hold, NameSource
+from shoal_server.domain.correction import Correction, CorrectionKind, Former
 from shoal_server.domain.errors import CannotCorrect, CollectionNotFound, InvalidField
 
 MAX_NAME = 200
@@ -44,13 +44,23 @@ class Corrections:
         Raises:
             ClusterNotFound: there is none of that id in force.
             InvalidField: the name or the author is too long or has line breaks or other control characters.
+            CannotCorrect: another cluster has that name.
         """
         name = name.strip()
         check_text("cluster.display_name", name, MAX_NAME)
         detail = f"to {name!r}" if name else "back to the algorithm's name"
-        return await self._change(
-            collection, cluster_id, CorrectionKind.RENAME, author, detail, lambda c: c.renamed(name)
-        )
+        opened = await self._collections.open(collection)
+
+        def rename(cluster: Cluster) -> Cluster:
+            for other in opened.active_clusters().clusters.values():
+                if name and other.id != cluster_id and other.name.casefold() == name.casefold():
+                    raise CannotCorrect(
+                        collection,
+                        f"cluster {other.id} is called {other.name!r} already; choose another name, or merge them",
+                    )
+            return cluster.renamed(name)
+
+        return await self._change(collection, cluster_id, CorrectionKind.RENAME, author, detail, rename)
 
     async def pin(self, collection: str, cluster_id: int, pinned: bool, author: str) -> Correction:
         """Pins a cluster, or lets go of it.
@@ -94,7 +104,7 @@ class Corrections:
                 now.placed,
                 now.dissolved_ids,
                 opened.record.next_cluster_id,
-                {target: replace(former_of(clusters[0]), holds=holds)},
+                {target: _named_by_a_person(clusters, replace(former_of(clusters[0]), holds=holds))},
                 f"{', '.join(str(each) for each in rest)} into {target}",
             )
 
@@ -246,6 +256,12 @@ class Corrections:
         active = opened.active_clusters()
         await self._store.put_cluster(opened.id, active.run, cluster)
         opened.clusters = active.with_cluster(cluster)
+
+
+def _named_by_a_person(clusters: Sequence[Cluster], target: Former) -> Former:
+    """The first of merged clusters with a name that a person gave to any of them: such a name is not lost."""
+    given = [cluster.name for cluster in clusters if cluster.name_source is NameSource.PERSON]
+    return replace(target, name=given[0], name_source=NameSource.PERSON) if given else target
 
 
 def _check_images(images: Sequence[UUID]) -> None:

@@ -105,6 +105,16 @@ class Undoing:
                     moved.setdefault(identity, (before, after))
         return moved
 
+    async def _taken_back_before(self, opened: OpenCollection, done: Correction) -> list[dict[UUID, Moved]]:
+        """From where and to where corrections before this one, that were taken back, put images; the newest first."""
+        found = []
+        for other in await self._store.list_corrections(opened.id):
+            if other.id < done.id and other.undone_at is not None and other.run is not None:
+                moves = await self._files.read_moves(opened.id, other.id)
+                pairs = zip(moves.before.tolist(), moves.after.tolist(), strict=True)
+                found.append(dict(zip(moves.ids, pairs, strict=True)))
+        return found
+
     async def _taken_back(
         self, opened: OpenCollection, done: Correction, moves: Moves, present: Present, active: ClusterSet
     ) -> Plan:
@@ -112,6 +122,8 @@ class Undoing:
             await self._refuse_merged_parts(opened, done, present)
         placed_by_others = await self._by_others(opened, done, *_PLACES)
         dissolved_by_others = await self._by_others(opened, done, CorrectionKind.DISSOLVE)
+        taken_back = await self._taken_back_before(opened, done)
+        reachable = {NOISE, *active.clusters, *(former.cluster_id for former in done.former)}
         now = present.assignments
         row_of = {identity: row for row, identity in enumerate(present.ids)}
         cluster_ids, placed, dissolved_ids = now.cluster_ids.copy(), now.placed.copy(), now.dissolved_ids.copy()
@@ -121,6 +133,11 @@ class Undoing:
             if row is None or cluster_ids[row] != after:
                 continue
             left += 1
+            # It was where it was because of a correction that is itself taken back: then further back.
+            for earlier in taken_back:
+                was, put = earlier.get(identity, (before, NOISE))
+                if put == before and was in reachable:
+                    before = was
             cluster_ids[row] = before
             if done.kind in (*_PLACES, CorrectionKind.DISSOLVE):
                 placed[row] = identity in placed_by_others and placed_by_others[identity][1] == before
@@ -176,4 +193,7 @@ class Undoing:
                     after[former.cluster_id] = former
             elif leaves in cluster.holds and leaves not in former.holds and cluster.id not in still_held:
                 after[cluster.id] = replace(former_of(cluster), holds=cluster.holds - {leaves})
+                if cluster.name != former.name and any(cluster.name == other.name for other in done.former):
+                    # The name came with what was merged into it, and goes with it.
+                    after[cluster.id] = replace(after[cluster.id], name=former.name, name_source=former.name_source)
         return after

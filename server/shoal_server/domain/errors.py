@@ -119,7 +119,10 @@ class RunNotFound(NotFound):
 
     def __init__(self, collection: str, run: str) -> None:
         super().__init__(
-            f"there is no clustering run {run!r} in collection {collection!r}", collection=collection, run=run
+            f"there is no clustering run {run!r} in collection {collection!r}; of old runs only the last are kept, as "
+            "many as SHOAL_KEEP_RUNS says",
+            collection=collection,
+            run=run,
         )
 
 
