@@ -134,7 +134,7 @@ def test_killed_in_the_middle_of_a_run(tmp_path: Path, servers: list[ServerProce
     assert servers[-1].stop() == 0
 
 
-@pytest.mark.parametrize("writes", [0, 1, 2])
+@pytest.mark.parametrize("writes", [1])
 def test_killed_while_the_ids_are_written_back(tmp_path: Path, servers: list[ServerProcess], writes: int) -> None:
     script = Path(__file__).with_name("killed_while_writing.py")
     servers.append(ServerProcess(tmp_path / "data", sys.executable, str(script), str(writes), "serve"))
