@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import psutil
 from measures import NOISE, Ids
 
 from shoal_client import Client
@@ -104,6 +105,11 @@ class Server:
                 sys.exit((folder / "server.log").read_text())
             time.sleep(0.05)
         self.address: str = json.loads(ready.read_text())["address"]
+
+    @property
+    def process(self) -> psutil.Process:
+        """The process, to be watched."""
+        return psutil.Process(self._process.pid)
 
     def stop(self) -> None:
         """Lets it finish what it does."""

@@ -1,12 +1,14 @@
 """Shoal's client: turns image collections into stable clusters, over gRPC.
 
-from shoal_client import Client
+from shoal_client import Client, ImageFilter
 
 with Client("127.0.0.1:50051") as client:
     client.ensure_collection("holidays")
     holidays = client.collection("holidays")
     for result in holidays.ingest(["beach.jpg", "dunes.jpg"]):
         print(result.uri, result.outcome.value)
+    for match in holidays.search(text="sunset", filter=ImageFilter(captured="2019", iso=(None, 400))):
+        print(match.score, match.image.uri)
 """
 
 from shoal_client.areas.runs import check_complete
@@ -25,6 +27,7 @@ from shoal_client.errors import (
     FileTooLarge,
     InternalError,
     InvalidArgument,
+    InvalidExpression,
     MissingExtra,
     NotFound,
     OutOfRange,
@@ -37,6 +40,8 @@ from shoal_client.errors import (
     Unimplemented,
     UnreadableFile,
 )
+from shoal_client.filters import Attribute, Between, Bound, Bounds, ImageFilter, where
+from shoal_client.queries import ImageOrder, Term
 from shoal_client.results import (
     Alternative,
     Assignment,
@@ -50,8 +55,14 @@ from shoal_client.results import (
     Correction,
     CorrectionKind,
     CorrectionResult,
+    Duplicate,
+    DuplicateGroup,
     EmbeddingModel,
     ExportedImage,
+    Facet,
+    FacetCount,
+    FacetField,
+    Facets,
     Flow,
     Granularity,
     Image,
@@ -79,7 +90,7 @@ from shoal_client.results import (
     Share,
     Theme,
 )
-from shoal_client.sources import ImageInput, ImageSource
+from shoal_client.sources import ImageInput, ImageSource, NearDuplicates, NewImage
 
 __all__ = [
     "Aborted",
@@ -88,6 +99,10 @@ __all__ = [
     "Assignment",
     "AsyncClient",
     "AsyncCollection",
+    "Attribute",
+    "Between",
+    "Bound",
+    "Bounds",
     "Cancelled",
     "Client",
     "ClientClosed",
@@ -104,20 +119,29 @@ __all__ = [
     "CorrectionResult",
     "DataLoss",
     "DeadlineExceeded",
+    "Duplicate",
+    "DuplicateGroup",
     "EmbeddingModel",
     "ExportedImage",
+    "Facet",
+    "FacetCount",
+    "FacetField",
+    "Facets",
     "FailedPrecondition",
     "FileTooLarge",
     "Flow",
     "Granularity",
     "Image",
+    "ImageFilter",
     "ImageInput",
     "ImageMatch",
     "ImageMetadata",
+    "ImageOrder",
     "ImageSource",
     "IngestResult",
     "InternalError",
     "InvalidArgument",
+    "InvalidExpression",
     "Lineage",
     "LineageKind",
     "Location",
@@ -125,6 +149,8 @@ __all__ = [
     "Moment",
     "NameCandidate",
     "NameSource",
+    "NearDuplicates",
+    "NewImage",
     "NoiseProposal",
     "NoiseReassignment",
     "NotFound",
@@ -144,10 +170,12 @@ __all__ = [
     "ServerEnded",
     "Share",
     "ShoalError",
+    "Term",
     "Theme",
     "Unauthenticated",
     "Unavailable",
     "Unimplemented",
     "UnreadableFile",
     "check_complete",
+    "where",
 ]

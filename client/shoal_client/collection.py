@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+from shoal_client.areas.finding import DEFAULT_FACETS
 from shoal_client.async_collection import AsyncCollection
 from shoal_client.event_loop_thread import EventLoopThread
+from shoal_client.filters import Attribute, ImageFilter
+from shoal_client.ingest import PATIENCE_S
 from shoal_client.paging import MAX_PAGE
+from shoal_client.queries import ImageOrder, Term
 from shoal_client.results import (
     Assignment,
     Cluster,
@@ -15,7 +20,10 @@ from shoal_client.results import (
     ClusterMatch,
     Correction,
     CorrectionResult,
+    DuplicateGroup,
     ExportedImage,
+    FacetField,
+    Facets,
     Image,
     ImageMatch,
     IngestResult,
@@ -27,7 +35,7 @@ from shoal_client.results import (
     ScheduleStatus,
     Theme,
 )
-from shoal_client.sources import ImageInput, ImageSource
+from shoal_client.sources import ImageInput, ImageSource, NearDuplicates
 
 
 class Collection:
@@ -48,13 +56,53 @@ class Collection:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.id!r})"
 
-    def ingest(self, sources: Iterable[ImageSource], *, tags: Sequence[str] = ()) -> Iterator[IngestResult]:
+    def ingest(
+        self,
+        sources: Iterable[ImageSource],
+        *,
+        tags: Sequence[str] = (),
+        attributes: Mapping[str, Attribute] | None = None,
+        drop_location: bool = False,
+        near_duplicates: NearDuplicates | None = None,
+        by_uri: bool = False,
+        journal: str | os.PathLike[str] | None = None,
+        patience: float = PATIENCE_S,
+    ) -> Iterator[IngestResult]:
         """See :meth:`AsyncCollection.ingest`."""
-        return self._loop.iterate(lambda: self._collection.ingest(sources, tags=tags))
+        return self._loop.iterate(
+            lambda: self._collection.ingest(
+                sources,
+                tags=tags,
+                attributes=attributes,
+                drop_location=drop_location,
+                near_duplicates=near_duplicates,
+                by_uri=by_uri,
+                journal=journal,
+                patience=patience,
+            )
+        )
 
-    def add(self, image: ImageInput, *, uri: str = "", tags: Sequence[str] = ()) -> Image:
+    def add(
+        self,
+        image: ImageInput,
+        *,
+        uri: str = "",
+        tags: Sequence[str] = (),
+        attributes: Mapping[str, Attribute] | None = None,
+        drop_location: bool = False,
+        near_duplicates: NearDuplicates | None = None,
+    ) -> Image:
         """See :meth:`AsyncCollection.add`."""
-        return self._loop.run(self._collection.add(image, uri=uri, tags=tags))
+        return self._loop.run(
+            self._collection.add(
+                image,
+                uri=uri,
+                tags=tags,
+                attributes=attributes,
+                drop_location=drop_location,
+                near_duplicates=near_duplicates,
+            )
+        )
 
     def get(self, image_id: str) -> Image:
         """See :meth:`AsyncCollection.get`."""
@@ -68,6 +116,8 @@ class Collection:
         themes: Iterable[int] = (),
         places: Iterable[int] = (),
         moments: Iterable[int] = (),
+        filter: ImageFilter | None = None,  # noqa: A002 - what it is called everywhere
+        order: ImageOrder = ImageOrder.ID,
         page_size: int = MAX_PAGE,
     ) -> Iterator[Image]:
         """See :meth:`AsyncCollection.images`."""
@@ -78,13 +128,38 @@ class Collection:
                 themes=themes,
                 places=places,
                 moments=moments,
+                filter=filter,
+                order=order,
                 page_size=page_size,
             )
         )
 
+    def update(
+        self,
+        image_id: str,
+        *,
+        uri: str | None = None,
+        tags: Iterable[str] | None = None,
+        attributes: Mapping[str, Attribute] | None = None,
+    ) -> Image:
+        """See :meth:`AsyncCollection.update`."""
+        return self._loop.run(self._collection.update(image_id, uri=uri, tags=tags, attributes=attributes))
+
     def delete(self, image_id: str) -> None:
         """See :meth:`AsyncCollection.delete`."""
         self._loop.run(self._collection.delete(image_id))
+
+    def thumbnail(self, image_id: str) -> bytes:
+        """See :meth:`AsyncCollection.thumbnail`."""
+        return self._loop.run(self._collection.thumbnail(image_id))
+
+    def download(self, image_id: str) -> Iterator[bytes]:
+        """See :meth:`AsyncCollection.download`."""
+        return self._loop.iterate(lambda: self._collection.download(image_id))
+
+    def download_to(self, image_id: str, file: str | os.PathLike[str], *, overwrite: bool = False) -> int:
+        """See :meth:`AsyncCollection.download_to`."""
+        return self._loop.run(self._collection.download_to(image_id, file, overwrite=overwrite))
 
     def search(
         self,
@@ -93,12 +168,16 @@ class Collection:
         image: ImageInput | None = None,
         like: str | None = None,
         vector: Iterable[float] | None = None,
+        minus: str | Term | Iterable[str | Term] = (),
+        terms: Iterable[Term] = (),
         clusters: Iterable[int] = (),
         unclustered: bool = False,
         themes: Iterable[int] = (),
         places: Iterable[int] = (),
         moments: Iterable[int] = (),
+        filter: ImageFilter | None = None,  # noqa: A002 - what it is called everywhere
         score_threshold: float | None = None,
+        diversity: float = 0.0,
         limit: int = 10,
     ) -> list[ImageMatch]:
         """See :meth:`AsyncCollection.search`."""
@@ -108,13 +187,103 @@ class Collection:
                 image=image,
                 like=like,
                 vector=vector,
+                minus=minus,
+                terms=terms,
                 clusters=clusters,
                 unclustered=unclustered,
                 themes=themes,
                 places=places,
                 moments=moments,
+                filter=filter,
                 score_threshold=score_threshold,
+                diversity=diversity,
                 limit=limit,
+            )
+        )
+
+    def recommend(
+        self,
+        liked: Iterable[str],
+        disliked: Iterable[str] = (),
+        *,
+        clusters: Iterable[int] = (),
+        unclustered: bool = False,
+        themes: Iterable[int] = (),
+        places: Iterable[int] = (),
+        moments: Iterable[int] = (),
+        filter: ImageFilter | None = None,  # noqa: A002 - what it is called everywhere
+        score_threshold: float | None = None,
+        diversity: float = 0.0,
+        limit: int = 10,
+    ) -> list[ImageMatch]:
+        """See :meth:`AsyncCollection.recommend`."""
+        return self._loop.run(
+            self._collection.recommend(
+                liked,
+                disliked,
+                clusters=clusters,
+                unclustered=unclustered,
+                themes=themes,
+                places=places,
+                moments=moments,
+                filter=filter,
+                score_threshold=score_threshold,
+                diversity=diversity,
+                limit=limit,
+            )
+        )
+
+    def facets(
+        self,
+        fields: Iterable[FacetField] = DEFAULT_FACETS,
+        *,
+        clusters: Iterable[int] = (),
+        unclustered: bool = False,
+        themes: Iterable[int] = (),
+        places: Iterable[int] = (),
+        moments: Iterable[int] = (),
+        filter: ImageFilter | None = None,  # noqa: A002 - what it is called everywhere
+        limit: int = 20,
+    ) -> Facets:
+        """See :meth:`AsyncCollection.facets`."""
+        return self._loop.run(
+            self._collection.facets(
+                fields,
+                clusters=clusters,
+                unclustered=unclustered,
+                themes=themes,
+                places=places,
+                moments=moments,
+                filter=filter,
+                limit=limit,
+            )
+        )
+
+    def duplicates(
+        self,
+        *,
+        clusters: Iterable[int] = (),
+        unclustered: bool = False,
+        themes: Iterable[int] = (),
+        places: Iterable[int] = (),
+        moments: Iterable[int] = (),
+        filter: ImageFilter | None = None,  # noqa: A002 - what it is called everywhere
+        include_bursts: bool = False,
+        include_pairs: bool = False,
+        page_size: int = 100,
+    ) -> Iterator[DuplicateGroup]:
+        """See :meth:`AsyncCollection.duplicates`."""
+        return self._loop.iterate(
+            lambda: self._collection.duplicates(
+                clusters=clusters,
+                unclustered=unclustered,
+                themes=themes,
+                places=places,
+                moments=moments,
+                filter=filter,
+                include_bursts=include_bursts,
+                include_pairs=include_pairs,
+                page_size=page_size,
             )
         )
 
@@ -133,11 +302,16 @@ class Collection:
         image: ImageInput | None = None,
         like: str | None = None,
         vector: Iterable[float] | None = None,
+        minus: str | Term | Iterable[str | Term] = (),
+        terms: Iterable[Term] = (),
+        filter: ImageFilter | None = None,  # noqa: A002 - what it is called everywhere
         limit: int = 10,
     ) -> list[ClusterMatch]:
         """See :meth:`AsyncCollection.search_clusters`."""
         return self._loop.run(
-            self._collection.search_clusters(text=text, image=image, like=like, vector=vector, limit=limit)
+            self._collection.search_clusters(
+                text=text, image=image, like=like, vector=vector, minus=minus, terms=terms, filter=filter, limit=limit
+            )
         )
 
     def assign(

@@ -5,6 +5,7 @@
     ├── AlreadyExists
     ├── InvalidArgument
     │   ├── OutOfRange
+    │   ├── InvalidExpression        a filter in words that cannot be read; raised by the client itself
     │   ├── UnreadableFile           no bytes could be read; raised by the client itself
     │   └── FileTooLarge             does not fit into one message; raised by the client itself
     ├── FailedPrecondition
@@ -68,6 +69,22 @@ class InvalidArgument(ShoalError):
 
 class OutOfRange(InvalidArgument):
     """Past the end of what there is."""
+
+
+class InvalidExpression(InvalidArgument):
+    """A filter in words cannot be read.
+
+    Attributes:
+        problem: what is wrong, and what can stand there.
+        excerpt: the line of the expression that it is in.
+        column: characters of the excerpt before the problem.
+    """
+
+    def __init__(self, problem: str, excerpt: str, column: int) -> None:
+        super().__init__(f"{problem}\n  {excerpt}\n  {' ' * column}^", reason="INVALID_EXPRESSION")
+        self.problem = problem
+        self.excerpt = excerpt
+        self.column = column
 
 
 class UnreadableFile(InvalidArgument):

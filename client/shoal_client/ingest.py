@@ -1,8 +1,9 @@
 """Streams images to the server: read ahead by a few threads, sent in order, answered in order.
 
-    sources -> read ahead (bounded in bytes) -> sent (bounded in number) -> results
+    sources -> known? -> read ahead (bounded in bytes) -> sent (bounded in number) -> answered -> results
 
-An image that cannot be read or is too large takes its place in the results without being sent.
+An image that cannot be read takes its place in the results without being sent. What the server has no room for is sent
+again, and a stream that breaks is begun anew with what was not answered.
 
 The stream is a blocking one, in threads: when a server ends a stream while grpc.aio writes to it, grpc.aio loses the
 answers not yet read and the server's status (https://github.com/grpc/grpc/issues/36066).
@@ -11,156 +12,298 @@ answers not yet read and the server's status (https://github.com/grpc/grpc/issue
 from __future__ import annotations
 
 import asyncio
+import logging
+import random
 import threading
-from collections import deque
+import time
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass
-from queue import SimpleQueue
-from typing import TypeAlias
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import grpc
+from google.rpc import error_details_pb2, status_pb2
 
 from shoal.v1 import image_service_pb2
 from shoal_client import conversion
-from shoal_client.errors import InternalError, InvalidArgument, ShoalError
+from shoal_client.bulk.journal import Journal, Sayings
+from shoal_client.bulk.known import Check, Known
+from shoal_client.bulk.messages import CHUNK, Message, messages, options_message, prepare
+from shoal_client.bulk.queue import Attempt, Entry, Queue, failed
+from shoal_client.errors import (
+    InternalError,
+    ResourceExhausted,
+    ShoalError,
+    Unimplemented,
+    UnreadableFile,
+    from_rpc_error,
+    from_status,
+)
 from shoal_client.results import IngestResult, Outcome
-from shoal_client.sources import ImageSource, Source, open_source, read_source
+from shoal_client.sources import Common, ImageSource, NearDuplicates, Source, open_source
 from shoal_client.transport import Transport
+
+_log = logging.getLogger(__name__)
 
 #: Threads that read files; more do not help a disk, and fewer leave a network drive idle.
 READERS = 4
-#: Images being read or waiting to be sent.
-READ_AHEAD = 32
-#: Images sent and not yet answered: enough for the server to fill its batches.
-IN_FLIGHT = 128
+#: Seconds for which an ingest goes on trying while nothing gets in.
+PATIENCE_S = 120.0
+#: Seconds for which answers are waited for before a stream is ended because of an image that broke off.
+ANSWERS_S = 30.0
+#: How often one image is sent again that the server has no room for.
+MAX_REFUSALS = 12
+#: Seconds between two attempts: so many at first, doubled each time up to so many.
+FIRST_DELAY_S, LONGEST_DELAY_S = 0.25, 10.0
 
-_RequestOrProblem: TypeAlias = image_service_pb2.IngestImagesRequest | ShoalError
+_FOR_THE_MOMENT = frozenset(code.value[0] for code in (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE))
+#: What a server, or something before it, ends a stream with that can be begun anew.
+_CAN_GO_ON = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.ABORTED,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class IngestOptions:
+    """How images are to be stored.
+
+    Attributes:
+        common: what is said of every image.
+        drop_location: do not store where they were taken.
+        near_duplicates: what to do with them; None: as the server is set.
+        journal: a file that remembers what was stored; None: none.
+        patience_s: seconds for which an ingest goes on trying while nothing gets in.
+    """
+
+    common: Common
+    drop_location: bool = False
+    near_duplicates: NearDuplicates | None = None
+    journal: Path | None = None
+    patience_s: float = PATIENCE_S
 
 
 async def ingest(
-    transport: Transport, parent: str, sources: Iterable[ImageSource], tags: Sequence[str]
+    transport: Transport, parent: str, sources: Iterable[ImageSource], options: IngestOptions
 ) -> AsyncGenerator[IngestResult, None]:
     """Stores images and yields what became of each, in their order.
 
-    The files read ahead are together no larger than one message may be.
-
     Raises:
-        ShoalError: the stream as a whole failed; what was yielded before is stored.
+        ShoalError: the ingest as a whole failed; what was yielded before is stored.
     """
     with transport.translating():
-        stream = _Stream(transport, parent, iter(sources), tuple(tags))
+        # Opening the journal may wait for another program.
+        stream = await asyncio.to_thread(_Ingest, transport, parent, iter(sources), options)
         try:
-            while (result := await asyncio.wrap_future(stream.ask_for_result())) is not None:
-                yield result
+            while results := await stream.next_results():
+                for result in results:
+                    yield result
         finally:
             stream.close()
 
 
-@dataclass(frozen=True, slots=True)
-class _Sent:
-    """An image whose answer is next in the stream, or that was never sent because of a problem."""
-
-    index: int
-    uri: str
-    problem: ShoalError | None
-
-
-class _Stream:
-    """One stream. gRPC takes the requests in a thread of its own; the results are asked for one at a time."""
+class _Ingest:
+    """One ingest, in as many streams as it takes."""
 
     def __init__(
-        self, transport: Transport, parent: str, sources: Iterator[ImageSource], tags: tuple[str, ...]
+        self, transport: Transport, parent: str, sources: Iterator[ImageSource], options: IngestOptions
     ) -> None:
-        self._limit = transport.max_file_bytes
+        self._images = transport.blocking_images()
+        self._target = transport.target
+        self._chunk = min(CHUNK, transport.max_file_bytes)
         self._parent = parent
+        self._sources = sources
+        self._options = options
+        self._message = options_message(drop_location=options.drop_location, near_duplicates=options.near_duplicates)
+        self._queue = Queue()
+        self._known = _known(transport.target, parent, options, self._check)
+        self._call: Any = None
+        self._got_in: float | None = None
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="shoal-read")
         self._results = ThreadPoolExecutor(1, thread_name_prefix="shoal-results")
-        self._sent: SimpleQueue[_Sent | None] = SimpleQueue()
-        self._room = threading.Semaphore(IN_FLIGHT)
-        self._over = False
-        self._all_sent = False
-        self._problem_of_caller: Exception | None = None
-        self._responses = transport.blocking_images().IngestImages(self._requests(sources, tags))
-        if not self._responses.add_callback(self._end):
-            self._end()
+        # Daemons: a drive that hangs, or an iterable that never ends, does not keep a program from ending.
+        for work in (self._take, self._send):
+            threading.Thread(target=work, name=f"shoal-ingest{work.__name__}", daemon=True).start()
 
-    def ask_for_result(self) -> Future[IngestResult | None]:
-        """The next result, or None after the last.
+    async def next_results(self) -> list[IngestResult]:
+        """The next results; empty after the last.
 
-        Raises, in the future:
-            grpc.RpcError: the stream failed.
-            InternalError: the server ended the stream before it had answered every image.
+        Raises:
+            ShoalError: the ingest as a whole failed.
             Exception: whatever the caller's iterable raised.
         """
-        return self._results.submit(self._next_result)
+        return await asyncio.wrap_future(self._results.submit(self._queue.next_results))
 
     def close(self) -> None:
         """Stops everything that is still going on. Does not wait: a drive that hangs must not hang the caller."""
-        self._responses.cancel()
+        self._queue.close()
+        if self._call is not None:
+            self._call.cancel()
         self._readers.shutdown(wait=False, cancel_futures=True)
         self._results.shutdown(wait=False, cancel_futures=True)
+        if self._known is not None:
+            self._known.close()
 
-    def _next_result(self) -> IngestResult | None:
-        sent = self._sent.get()
-        if sent is not None and sent.problem is not None:
-            self._room.release()
-            return IngestResult(sent.index, sent.uri, Outcome.FAILED, error=sent.problem)
-        response = next(self._responses, None)
-        if sent is not None and response is not None:
-            self._room.release()
-            return conversion.ingest_result(sent.index, sent.uri, response)
-        if self._problem_of_caller is not None:
-            raise self._problem_of_caller
-        if sent is not None or not self._all_sent:
-            raise InternalError("the server ended the stream before it had answered every image")
-        return None
-
-    def _end(self) -> None:
-        """Wakes both sides when the call is over: no more requests are taken, and the status is there to be read."""
-        self._over = True
-        self._room.release()
-        self._sent.put(None)
-
-    def _requests(
-        self, sources: Iterator[ImageSource], tags: tuple[str, ...]
-    ) -> Iterator[image_service_pb2.IngestImagesRequest]:
-        for index, (source, reading) in enumerate(self._read_ahead(self._opened(sources, tags))):
-            request = reading.result()
-            self._room.acquire()
-            if self._over:
-                return
-            if isinstance(request, ShoalError):
-                self._sent.put(_Sent(index, source.uri, request))
-            else:
-                self._sent.put(_Sent(index, source.uri, None))
-                yield request
-        self._all_sent = True
-
-    def _opened(self, sources: Iterator[ImageSource], tags: tuple[str, ...]) -> Iterator[Source]:
-        """The sources until the caller's iterable ends or raises; what it raised comes after their results."""
+    def _take(self) -> None:
+        """Takes the images from the caller and begins to read them, until there is no room for more."""
+        problem: Exception | None = None
         try:
-            for given in sources:
-                yield open_source(given, tags)
+            for index, (source, known) in enumerate(self._sorted_out()):
+                entry = Entry(index, source, IngestResult(index, source.uri, Outcome.KNOWN) if known else None)
+                if not self._queue.wait_for_room(entry):
+                    return
+                if not known:
+                    entry.reading = self._readers.submit(prepare, source)
+                self._queue.put(entry)
+        except ShoalError as error:
+            self._queue.fail(error)
         except Exception as error:  # noqa: BLE001 - anything of the caller's; raised where the results are read
-            self._problem_of_caller = error
+            problem = error
+        finally:
+            self._queue.end(problem)
 
-    def _read_ahead(self, sources: Iterator[Source]) -> Iterator[tuple[Source, Future[_RequestOrProblem]]]:
-        """Yields the images in order, each with its request to come; a few of the next ones are read meanwhile."""
-        ahead: deque[tuple[Source, Future[_RequestOrProblem]]] = deque()
-        for source in sources:
-            while ahead and sum(min(each.size, self._limit) for each, _ in ahead) + source.size > self._limit:
-                yield ahead.popleft()
-            ahead.append((source, self._readers.submit(_request_or_problem, source, self._parent, self._limit)))
-            while ahead and (len(ahead) == READ_AHEAD or ahead[0][1].done()):
-                yield ahead.popleft()
-        yield from ahead
+    def _sorted_out(self) -> Iterator[tuple[Source, bool]]:
+        opened = (open_source(given, self._options.common) for given in self._sources)
+        return ((source, False) for source in opened) if self._known is None else self._known.sort_out(opened)
+
+    def _check(self, sha256s: Sequence[str]) -> set[str]:
+        request = image_service_pb2.CheckImagesRequest(parent=self._parent, sha256s=sha256s)
+        try:
+            return set(self._images.CheckImages(request).stored)
+        except grpc.RpcError as error:
+            problem = from_rpc_error(error, self._target)
+            if isinstance(problem, Unimplemented):
+                return set()  # a server of before there was a journal gets everything
+            raise problem from error
+
+    def _send(self) -> None:
+        """Streams what there is to send, again and again if need be."""
+        failures = 0
+        began: float | None = None
+        try:
+            while self._queue.wait_for_work():
+                began = began or time.monotonic()
+                answers = self._got_in
+                problem = self._stream(Attempt())
+                if problem is None or self._queue.done:
+                    continue
+                failures = 0 if self._got_in != answers else failures + 1
+                if self._is_final(problem, time.monotonic() - (self._got_in or began)):
+                    self._queue.fail(problem)
+                    return
+                delay = _delay(failures)
+                _log.warning("%s; trying again in %.1f s", problem.message, delay)
+                self._queue.wait(delay)
+        except Exception as error:  # noqa: BLE001 - a waiter must not wait for ever
+            self._queue.fail(error)
+
+    def _is_final(self, problem: ShoalError, silence_s: float) -> bool:
+        cause = problem.__cause__
+        can_go_on = not isinstance(cause, grpc.RpcError) or cause.code() in _CAN_GO_ON
+        # Without a reason it is gRPC itself: a message is too long, and will be again.
+        can_go_on = can_go_on and not (isinstance(problem, ResourceExhausted) and not problem.reason)
+        nobody_there = self._got_in is None and problem.reason == "NO_SERVER"
+        return nobody_there or not can_go_on or silence_s > self._options.patience_s
+
+    def _stream(self, attempt: Attempt) -> ShoalError | None:
+        """One stream to its end; what ended it before its time, if anything did."""
+        self._call = call = self._images.IngestImages(self._requests(attempt))
+        try:
+            for response in call:
+                entry = self._queue.answered(attempt)
+                if entry is None:
+                    raise InternalError("the server answered an image that it was not sent; is it another version?")
+                self._answer(entry, response)
+        except grpc.RpcError as error:
+            if attempt.broken_off or self._queue.done:
+                return None
+            problem = from_rpc_error(error, self._target)
+            problem.__cause__ = error
+            return None if self._was_too_slow(problem, attempt) else problem
+        finally:
+            self._queue.break_off(attempt)
+        if self._queue.done or attempt.broken_off:
+            return None
+        return InternalError("the server ended the stream before it had answered every image")
+
+    def _was_too_slow(self, problem: ShoalError, attempt: Attempt) -> bool:
+        """Whether the server gave up because the next part of an image did not come: that one has failed."""
+        if problem.metadata.get("field") != "more":
+            return False
+        slow = self._queue.give_up_last(attempt)
+        if slow is not None:
+            text = f"{slow.source.label}: reading it took too long; is the drive still there?"
+            self._queue.settle(slow, failed(slow, UnreadableFile(slow.source.label, text)))
+        return slow is not None
+
+    def _answer(self, entry: Entry, response: image_service_pb2.IngestImagesResponse) -> None:
+        if response.WhichOneof("result") == "error" and response.error.code in _FOR_THE_MOMENT:
+            if entry.refusals < MAX_REFUSALS:
+                wanted = _retry_delay(response.error)
+                self._queue.send_again(entry, max(wanted, _delay(entry.refusals)))
+                return
+            self._queue.settle(entry, failed(entry, from_status(response.error)))
+            return
+        result = conversion.ingest_result(entry.index, entry.source.uri, response)
+        self._got_in = time.monotonic()
+        if self._known is not None and result.image is not None:
+            self._known.remember(entry.source, result.image.sha256)
+        self._queue.settle(entry, result)
+
+    def _given_up(self, entry: Entry, attempt: Attempt) -> bool:
+        return not self._queue.is_unanswered(entry, attempt)
+
+    def _requests(self, attempt: Attempt) -> Iterator[Message]:
+        """The messages of one stream; gRPC takes them in a thread of its own."""
+        options: image_service_pb2.IngestOptions | None = self._message
+        while (entry := self._queue.next_to_send(attempt)) is not None:
+            begun = False
+            given_up = partial(self._given_up, entry, attempt)
+            try:
+                reading = entry.reading
+                prepared = prepare(entry.source) if reading is None else reading.result()
+                for message in messages(entry.source, prepared, self._parent, given_up, self._chunk):
+                    if options is not None:
+                        message.options.CopyFrom(options)
+                        options = None
+                    begun = True
+                    yield message
+                self._queue.forget_reading(entry)
+            except CancelledError:  # nobody wants the results any more
+                return
+            except ShoalError as problem:
+                # Half an image cannot be taken back but with its stream, once everything before it is answered.
+                attempt.broken_off = begun
+                if self._queue.take_back(entry, attempt):
+                    self._queue.settle(entry, failed(entry, problem))
+                if begun:
+                    self._queue.wait_for_answers(attempt, ANSWERS_S)
+                    self._call.cancel()
+                    return
 
 
-def _request_or_problem(source: Source, parent: str, limit: int) -> _RequestOrProblem:
-    try:
-        content = read_source(source, limit)
-        image = image_service_pb2.NewImage(content=content, uri=source.uri, tags=source.tags)
-        return image_service_pb2.IngestImagesRequest(parent=parent, image=image)
-    except ShoalError as problem:
-        return problem
-    except UnicodeEncodeError as error:
-        return InvalidArgument(f"the URI or a tag is no valid text: {error.object!r}", reason="INVALID_FIELD")
+def _known(target: str, parent: str, options: IngestOptions, check: Check) -> Known | None:
+    if options.journal is None:
+        return None
+    sayings = Sayings(target, parent, drop_location=options.drop_location, near_duplicates=options.near_duplicates)
+    return Known(Journal(options.journal), sayings, check)
+
+
+def _delay(attempts: int) -> float:
+    """Seconds until the next attempt; never the same for many clients at once."""
+    return float(min(FIRST_DELAY_S * 2**attempts, LONGEST_DELAY_S) * random.uniform(0.75, 1.25))  # noqa: S311
+
+
+def _retry_delay(status: status_pb2.Status) -> float:
+    """Seconds that the server wants to be left alone; 0 if it does not say."""
+    for detail in status.details:
+        info = error_details_pb2.RetryInfo()
+        if detail.Unpack(info):
+            return float(info.retry_delay.ToTimedelta().total_seconds())
+    return 0.0

@@ -12,7 +12,18 @@ from typing import Any
 #: Asking again gives the same answer and does the same: also asked again when the server says that it is full.
 SAFE_TO_REPEAT: Mapping[str, tuple[str, ...]] = {
     "shoal.v1.CollectionService": ("GetCollection", "ListCollections"),
-    "shoal.v1.ImageService": ("CreateImage", "GetImage", "ListImages", "SearchImages"),
+    "shoal.v1.ImageService": (
+        "CreateImage",
+        "CheckImages",
+        "GetImage",
+        "ListImages",
+        "UpdateImage",
+        "SearchImages",
+        "RecommendImages",
+        "FacetImages",
+        "GetThumbnail",
+        "DownloadImage",
+    ),
     "shoal.v1.ClusterService": (
         "GetCluster",
         "ListClusters",
@@ -27,6 +38,7 @@ SAFE_TO_REPEAT: Mapping[str, tuple[str, ...]] = {
         "StreamClusteringRun",
     ),
     "shoal.v1.CurationService": ("ListCorrections",),
+    "shoal.v1.DuplicateService": ("ListDuplicateGroups",),
 }
 
 #: Asking again does the same (the client always sends a request_id with RunClustering).

@@ -14,6 +14,7 @@ import grpc.aio
 from shoal.v1.cluster_service_pb2_grpc import ClusterServiceStub
 from shoal.v1.collection_service_pb2_grpc import CollectionServiceStub
 from shoal.v1.curation_service_pb2_grpc import CurationServiceStub
+from shoal.v1.duplicate_service_pb2_grpc import DuplicateServiceStub
 from shoal.v1.image_service_pb2_grpc import ImageServiceStub
 from shoal_client.errors import ClientClosed, InvalidArgument, from_rpc_error
 from shoal_client.service_config import service_config
@@ -66,6 +67,7 @@ class Transport:
         self.images = ImageServiceStub(self._channel)
         self.clusters = ClusterServiceStub(self._channel)
         self.curation = CurationServiceStub(self._channel)
+        self.duplicates = DuplicateServiceStub(self._channel)
 
     async def call(
         self, method: grpc.aio.UnaryUnaryMultiCallable[Request, Response], request: Request, *, limited: bool = True

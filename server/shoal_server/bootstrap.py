@@ -16,27 +16,34 @@ from typing import Protocol
 from shoal_server.adapters.batching import BatchingEmbedder
 from shoal_server.adapters.centroid_tree import WardTree
 from shoal_server.adapters.edge_store import EdgeStore
+from shoal_server.adapters.image_files import FolderImageFiles
 from shoal_server.adapters.pillow_decoder import PillowDecoder
 from shoal_server.adapters.place_finder import DensePlaces
 from shoal_server.adapters.run_files import ParquetRunFiles
 from shoal_server.adapters.ticker import ApschedulerTicker
 from shoal_server.adapters.umap_hdbscan import WorkerClusterer
+from shoal_server.adapters.uri_fetcher import UriFetcher
 from shoal_server.adapters.vector_cache import NumpyVectorCache
 from shoal_server.application.activation import Activation
 from shoal_server.application.assign import Assign
+from shoal_server.application.captioning import Captioning
 from shoal_server.application.clustering import Clustering
 from shoal_server.application.correcting import Correcting
 from shoal_server.application.corrections import Corrections
 from shoal_server.application.curation import Curation
 from shoal_server.application.describing import Describing
+from shoal_server.application.duplicates import Duplicates
+from shoal_server.application.facets import Faceting
 from shoal_server.application.grouping import Grouping
 from shoal_server.application.history import History
 from shoal_server.application.images import Images
 from shoal_server.application.ingest import Ingest
+from shoal_server.application.near_duplicates import NearDuplicates
 from shoal_server.application.observations import Observations
 from shoal_server.application.open_collections import OpenCollections
 from shoal_server.application.overview import Overview
-from shoal_server.application.ports import Clusterer, EmbeddingEngine, Store
+from shoal_server.application.pictures import Pictures
+from shoal_server.application.ports import Captioner, Clusterer, EmbeddingEngine, Store
 from shoal_server.application.queries import QueryVectors
 from shoal_server.application.reassigning import Reassigning
 from shoal_server.application.reclustering import Reclustering
@@ -50,8 +57,10 @@ from shoal_server.domain.naming import Vocabulary, parse_vocabulary
 from shoal_server.rpc.cluster_service import ClusterService
 from shoal_server.rpc.collection_service import CollectionService
 from shoal_server.rpc.curation_service import CurationService
+from shoal_server.rpc.duplicate_service import DuplicateService
 from shoal_server.rpc.image_service import ImageService
 from shoal_server.rpc.server import RpcServer, Services
+from shoal_server.rpc.uploads import Uploads
 from shoal_server.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -100,19 +109,27 @@ async def running(
             await asyncio.to_thread(_make_writable, settings.data)
             store = await _store(settings)
             stack.push_async_callback(store.close)
-            files = await asyncio.to_thread(ParquetRunFiles, _run_folder(settings))
+            files = await asyncio.to_thread(ParquetRunFiles, _folder_for_store(settings, "runs"))
             stack.callback(files.close)
+            image_files = await asyncio.to_thread(FolderImageFiles, _folder_for_store(settings, "files"))
+            stack.callback(image_files.close)
+            fetcher = UriFetcher(settings.ingest_roots, settings.ingest_http, settings.max_file_bytes)
+            stack.push_async_callback(fetcher.aclose)
             engine = await asyncio.to_thread(load_engine, settings.model, settings.cache)
             embedder = await stack.enter_async_context(
                 BatchingEmbedder(engine, max_batch=settings.max_batch, max_queue=settings.max_queue)
             )
-            decoder = PillowDecoder(max_pixels=settings.max_image_pixels, threads=settings.decode_threads)
+            decoder = PillowDecoder(
+                max_pixels=settings.max_image_pixels, threads=settings.decode_threads, min_side=engine.input_side
+            )
             stack.push_async_callback(decoder.aclose)
             clusterer = make_clusterer(settings.cache / "numba")
             stack.push_async_callback(clusterer.aclose)
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             words = NamingWords(vocabulary, embedder, NumpyVectorCache(settings.cache / "words"))
-            built = _build(settings, store, files, decoder, embedder, clusterer, words, tasks)
+            captioner = None if settings.captioner is None else await asyncio.to_thread(_captioner, settings.captioner)
+            outside = _Outside(store, files, image_files, decoder, fetcher, embedder, captioner, clusterer, words)
+            built = _build(settings, outside, tasks)
             await built.clustering.recover()
             stack.push_async_callback(built.clustering.stop)
             # Stopped before the runs are, so that it starts no new one.
@@ -140,20 +157,29 @@ class _Built:
     scheduling: Scheduling
 
 
-def _build(
-    settings: Settings,
-    store: Store,
-    files: ParquetRunFiles,
-    decoder: PillowDecoder,
-    embedder: BatchingEmbedder,
-    clusterer: Clusterer,
-    words: NamingWords,
-    tasks: asyncio.TaskGroup,
-) -> _Built:
-    collections = OpenCollections(store, files, embedder.model)
+@dataclass(frozen=True, slots=True)
+class _Outside:
+    """What the use cases reach the world by."""
+
+    store: Store
+    files: ParquetRunFiles
+    image_files: FolderImageFiles
+    decoder: PillowDecoder
+    fetcher: UriFetcher
+    embedder: BatchingEmbedder
+    captioner: Captioner | None
+    clusterer: Clusterer
+    words: NamingWords
+
+
+def _build(settings: Settings, outside: _Outside, tasks: asyncio.TaskGroup) -> _Built:
+    store, files, image_files = outside.store, outside.files, outside.image_files
+    decoder, embedder, clusterer, words = outside.decoder, outside.embedder, outside.clusterer, outside.words
+    collections = OpenCollections(store, files, image_files, embedder.model)
     queries = QueryVectors(store, decoder, embedder)
     search = Search(collections, store, queries)
-    describing = Describing(words)
+    captioner = outside.captioner
+    describing = Describing(words, None if captioner is None else Captioning(captioner, image_files, decoder))
     reclustering = Reclustering(store, clusterer, files, describing, Grouping(WardTree(), DensePlaces(), words))
     activation = Activation(collections, store, files)
     history = History(collections, store, files, activation, settings.keep_runs)
@@ -162,11 +188,32 @@ def _build(
     scheduling = Scheduling(collections, store, clustering, observations, settings.default_schedule)
     correcting = Correcting(collections, store, files, activation, history, describing)
     corrections = Corrections(collections, store, correcting, Splitting(store, clusterer, files))
-    ingest = Ingest(collections, store, decoder, embedder, settings.max_in_flight, observations.changed)
+    ingest = Ingest(
+        collections,
+        store,
+        image_files,
+        decoder,
+        embedder,
+        outside.fetcher,
+        NearDuplicates(store),
+        max_in_flight=settings.max_in_flight,
+        keep_originals=settings.keep_originals,
+        on_near_duplicate=settings.near_duplicates,
+        changed=observations.changed,
+    )
     curation = Curation(collections, store)
     services = Services(
         collections=CollectionService(Overview(collections, store, clustering), scheduling),
-        images=ImageService(ingest, Images(collections, store, observations.changed), search, settings.stream_window),
+        images=ImageService(
+            ingest,
+            Images(collections, store, image_files, observations.changed),
+            search,
+            Faceting(collections, store),
+            Pictures(collections, store, image_files),
+            Uploads(settings.max_file_bytes, settings.max_ingest_bytes),
+            settings.stream_window,
+        ),
+        duplicates=DuplicateService(Duplicates(collections, store)),
         clusters=ClusterService(
             collections,
             curation,
@@ -195,10 +242,10 @@ def _make_writable(folder: Path) -> None:
         raise FolderNotWritable(str(folder), error.strerror or str(error)) from error
 
 
-def _run_folder(settings: Settings) -> Path:
-    """Where run files are: stores must not share them, for collections of the same name have nothing in common."""
+def _folder_for_store(settings: Settings, kind: str) -> Path:
+    """Where files beside a store are: stores must not share them, for their collections have nothing in common."""
     url = settings.qdrant_url
-    return settings.data / "runs" / ("embedded" if url is None else hashlib.sha256(url.encode()).hexdigest()[:16])
+    return settings.data / kind / ("embedded" if url is None else hashlib.sha256(url.encode()).hexdigest()[:16])
 
 
 async def _store(settings: Settings) -> Store:
@@ -234,6 +281,12 @@ def load_engine(model: str, cache: Path) -> EmbeddingEngine:
     from shoal_server.adapters.open_clip_embedder import OpenClipEngine
 
     return OpenClipEngine.load(model)
+
+
+def _captioner(model: str) -> Captioner:
+    from shoal_server.adapters.blip_captioner import BlipCaptioner
+
+    return BlipCaptioner.load(model)
 
 
 def _vocabulary(settings: Settings) -> Vocabulary:

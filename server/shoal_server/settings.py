@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from shoal_server.domain.errors import InvalidField
+from shoal_server.domain.image import OnNearDuplicate
 from shoal_server.domain.schedule import MAX_GROWTH, MAX_INTERVAL, MIN_INTERVAL, Schedule, parse_quiet_hours
 
 MEBIBYTE = 1024 * 1024
@@ -61,8 +62,21 @@ class Settings(BaseSettings):
     vocabulary: Annotated[
         Path | None, Field(description="File of the words that clusters are named with; without one, Shoal's own.")
     ] = None
+    captioner: Annotated[
+        str | None,
+        Field(
+            description="Model that suggests names for clusters from what their typical images show: a BLIP model's "
+            "folder or its name on the hub (`Salesforce/blip-image-captioning-base`); needs the extra `captions`."
+        ),
+    ] = None
     max_message_bytes: Annotated[
-        int, Field(ge=MEBIBYTE, le=2**31 - 1, description="Longest gRPC message, both ways; bounds the size of a file.")
+        int, Field(ge=MEBIBYTE, le=2**31 - 1, description="Longest gRPC message, both ways.")
+    ] = 64 * MEBIBYTE
+    max_file_bytes: Annotated[
+        int, Field(ge=1, description="Largest image file; one over the message limit comes in several messages.")
+    ] = 512 * MEBIBYTE
+    max_ingest_bytes: Annotated[
+        int, Field(ge=1, description="Most bytes of image files worked on at once; senders wait for their turn.")
     ] = 64 * MEBIBYTE
     max_image_pixels: Annotated[
         int, Field(ge=1, description="Images with more pixels are refused before they are decoded.")
@@ -76,6 +90,25 @@ class Settings(BaseSettings):
         int, Field(ge=1, description="Most images between decoding and embedding; bounds the memory for pixels.")
     ] = 64
     stream_window: Annotated[int, Field(ge=1, description="Images of one ingest stream worked on at once.")] = 64
+    near_duplicates: Annotated[
+        OnNearDuplicate,
+        Field(
+            description="What to do with new images that look like stored ones, where the client does not say: `keep`, "
+            "`tag` (with `near-duplicate`) or `skip`."
+        ),
+    ] = OnNearDuplicate.KEEP
+    keep_originals: Annotated[bool, Field(description="Keep the files of new images as they were sent.")] = False
+    ingest_roots: Annotated[
+        tuple[Path, ...],
+        NoDecode,
+        Field(
+            description="Folders, separated by `:`, below which the server itself reads files that clients name by "
+            "URI; none: it reads none."
+        ),
+    ] = ()
+    ingest_http: Annotated[
+        bool, Field(description="Let the server itself read images from public http and https addresses.")
+    ] = False
     shutdown_grace_s: Annotated[
         float, Field(ge=0, description="Seconds that calls in flight get to end when the server is stopped.")
     ] = 10.0
@@ -114,6 +147,19 @@ class Settings(BaseSettings):
         host, _, port = value.rpartition(":")
         if not host or not port.isdigit() or int(port) > 65535:
             raise ValueError(f"{value!r} is not HOST:PORT, for instance 127.0.0.1:50051")
+        return value
+
+    @field_validator("ingest_roots", mode="before")
+    @classmethod
+    def _are_separated(cls, value: object) -> object:
+        return [part for part in value.split(os.pathsep) if part] if isinstance(value, str) else value
+
+    @field_validator("ingest_roots")
+    @classmethod
+    def _are_folders(cls, value: tuple[Path, ...]) -> tuple[Path, ...]:
+        for folder in value:
+            if not folder.is_dir():
+                raise ValueError(f"{folder} is no folder")
         return value
 
     @field_validator("recluster_interval_h", "recluster_growth", "recluster_quiet_hours", mode="before")
@@ -206,5 +252,8 @@ def settings_table() -> str:
     rows = ["| variable | default | meaning |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
         default = _FOLDERS.get(name) or field.default
-        rows.append(f"| `SHOAL_{name.upper()}` | {'' if default is None else f'`{default}`'} | {field.description} |")
+        default = default.value if isinstance(default, OnNearDuplicate) else default
+        rows.append(
+            f"| `SHOAL_{name.upper()}` | {'' if default in (None, ()) else f'`{default}`'} | {field.description} |"
+        )
     return "\n".join(rows)

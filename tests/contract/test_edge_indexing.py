@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import shoal_server.adapters.edge_store.indexing as indexing_module
-from shoal_server.domain.image import ImageFilter
-from shoal_server.domain.payload import CLUSTER_ID
+from shoal_server.domain.filters import ImageFilter, Within
+from shoal_server.domain.payload import CAPTURED_YEAR, CLUSTER_ID
 from tests.contract.conftest import (
     a_collection,
     an_image,
@@ -19,6 +19,7 @@ from tests.contract.conftest import (
     opened,
     unit_vectors,
 )
+from tests.contract.test_image_filters import AREAS, CONDITIONS, an_archive, check
 
 EVERY = ImageFilter()
 
@@ -66,6 +67,30 @@ async def test_an_index_is_built_while_the_store_is_read_and_written(
     async with opened(tmp_path) as store:
         assert await store.count_images("photos", EVERY) == 3001
         assert await store.get_images("photos", ids) == expected
+
+
+async def test_filters_counts_and_orders_mean_the_same_with_an_index(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="shoal_server")
+    images = an_archive()
+    async with opened(tmp_path, threshold_kb=1) as store:
+        await store.create_collection(a_collection("photos"))
+        await store.upsert_images("photos", list(zip(images, unit_vectors(len(images)), strict=True)))
+
+        async def answers() -> list[object]:
+            years = await store.count_by("photos", CAPTURED_YEAR, EVERY)
+            tags = await store.count_by("photos", "tags", ImageFilter(clusters=(1, 2)))
+            pages = [await store.page_by_capture("photos", EVERY, None, 40, way) for way in (False, True)]
+            return [years, tags, *pages]
+
+        before = await answers()
+        await store.optimize("photos")
+        await until_built(caplog)
+        assert await answers() == before
+        conditions = [each for each, _ in CONDITIONS] + [Within("location", area) for area, _ in AREAS]
+        for condition in conditions:
+            await check(store, "photos", images, ImageFilter(conditions=(condition,)))
 
 
 async def test_no_index_is_built_below_the_threshold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

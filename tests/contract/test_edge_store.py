@@ -11,12 +11,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import qdrant_edge as edge
 
-from shoal_server.adapters.edge_store import EdgeStore
+from shoal_server.adapters.edge_store import EdgeStore, points
+from shoal_server.adapters.edge_store.upgrading import upgrade_images
 from shoal_server.domain.errors import (
     CollectionNotFound,
     CorrectionNotFound,
@@ -26,8 +28,8 @@ from shoal_server.domain.errors import (
     StoreIncompatible,
     StoreUnavailable,
 )
+from shoal_server.domain.filters import ImageFilter, OneOf
 from shoal_server.domain.groupings import Groupings
-from shoal_server.domain.image import ImageFilter
 from shoal_server.domain.payload import INDEXED, PLACE_ID
 from shoal_server.domain.run import ClusteringRun, RunStage, RunState
 from tests.contract.conftest import (
@@ -41,6 +43,17 @@ from tests.contract.conftest import (
 )
 
 EVERY = ImageFilter()
+#: Indexed fields that versions before did not write.
+LATER_FIELDS = [
+    "place_id",
+    "moment_id",
+    "captured_local",
+    "captured_year",
+    "local_time",
+    "frame_count",
+    "altitude_m",
+    "phash",
+]
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -185,8 +198,12 @@ async def test_a_collection_of_the_first_version_is_opened(tmp_path: Path) -> No
         await store.create_collection(a_collection("photos"))
         await store.upsert_images("photos", images)
         await store.put_run("photos", run)
-        for name in ("place_id", "moment_id"):
+        for name in LATER_FIELDS:
             store._room("photos").images.update(edge.UpdateOperation.delete_field_index(name))
+        older = points.of_ids([image.id for image, _ in images])
+        store._room("photos").images.update(
+            edge.UpdateOperation.delete_payload_by_filter(older, [*LATER_FIELDS, "attributes", "also_at"])
+        )
     place = tmp_path / "collections" / "photos"
     assert not (place / "corrections").exists()
     for path, later in (
@@ -213,6 +230,38 @@ async def test_a_collection_of_the_first_version_is_opened(tmp_path: Path) -> No
         assert await store.list_corrections("photos") == [a_correction("c1")]
         assert await store.get_groupings("photos", "r1") == some_groupings()
         assert await store.count_images("photos", ImageFilter(places=(5,))) == 7
+
+
+async def test_images_of_an_older_version_are_found_by_what_it_did_not_write(tmp_path: Path) -> None:
+    times = ["2020-02-03T04:05:06", "2019-07-08T09:10:11.5+02:00", None]
+    images = [
+        (replace(image, metadata=replace(image.metadata, captured_at=times[i % 3])), vector)
+        for i, (image, vector) in enumerate(numbered_images(3000))
+    ]
+    async with opened(tmp_path) as store:
+        await store.create_collection(a_collection("photos"))
+        await store.upsert_images("photos", images)
+        shard = store._room("photos").images
+        for name in (*LATER_FIELDS, "orientation"):
+            shard.update(edge.UpdateOperation.delete_field_index(name))
+            shard.update(edge.UpdateOperation.delete_payload_by_filter(edge.Filter(), [name]))
+        broken = points.of_ids([images[0][0].id])
+        shard.update(edge.UpdateOperation.set_payload_by_filter(broken, {"captured_at": "rubbish"}))
+    for _ in range(2):
+        async with opened(tmp_path) as store:
+            assert await store.count_by("photos", "captured_year", EVERY) == {2020: 999, 2019: 1000}
+            local = ImageFilter(conditions=(OneOf("local_time", (True,)),))
+            assert await store.count_images("photos", local) == 999
+            [first], _ = await store.page_by_capture("photos", EVERY, None, 1, descending=False)
+            assert first.metadata.captured_at == times[1]
+            assert first.metadata.frame_count == 1
+            assert first.phash is None
+            shard = store._room("photos").images
+            assert set(shard.info().payload_schema) == set(INDEXED)
+            watched = Mock(info=shard.info)
+            upgrade_images(watched)
+            watched.update.assert_not_called()
+            watched.scroll.assert_not_called()
 
 
 async def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedR
 
 import shoal_server.adapters.qdrant_store.store as store_module
 from shoal_server.adapters.qdrant_store import QdrantStore
+from shoal_server.adapters.qdrant_store.upgrading import upgrade_images
 from shoal_server.domain.errors import (
     CollectionNotFound,
     Overloaded,
@@ -27,7 +28,7 @@ from shoal_server.domain.errors import (
     StoreIncompatible,
     StoreUnavailable,
 )
-from shoal_server.domain.image import ImageFilter
+from shoal_server.domain.filters import ImageFilter
 from shoal_server.domain.payload import CLUSTER_ID, INDEXED
 from tests.contract.conftest import (
     a_cluster,
@@ -94,6 +95,10 @@ async def test_a_qdrant_user_sees_the_payload_that_is_promised(store: QdrantStor
         "uri": "file:///photos/1.jpg",
         "tags": ["sea", "sun"],
         "captured_at": "2020-02-03T04:05:06",
+        "captured_local": "2020-02-03T04:05:06",
+        "captured_year": 2020,
+        "local_time": True,
+        "frame_count": 1,
         "location": {"lat": 47.25, "lon": -122.5},
         "camera_make": "Canon",
         "camera_model": "EOS R5",
@@ -224,6 +229,43 @@ async def test_missing_payload_indexes_are_asked_for_when_connecting(
     integer = models.PayloadSchemaType.INTEGER
     expected = {("photos", "place_id", integer), ("photos", "moment_id", integer)}
     assert {call.args for call in made.call_args_list if call.args[0] != "shoal.records"} == expected
+
+
+async def test_images_of_an_older_version_get_what_it_did_not_write(
+    store: QdrantStore, client: AsyncQdrantClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = numbered_images(2500)
+    await store.upsert_images("photos", images)
+    later = ["captured_local", "captured_year", "local_time", "frame_count"]
+    every = models.FilterSelector(filter=models.Filter())
+    await client.delete_payload("photos", later, every)
+    await client.set_payload("photos", {"captured_at": "rubbish"}, [str(images[0][0].id)])
+    assert await store.page_by_capture("photos", EVERY, None, 1, descending=False) == ([], None)
+
+    order: list[str] = []
+    update, index = client.batch_update_points, client.create_payload_index
+
+    async def updated(*args: Any, **kwargs: Any) -> Any:
+        order.append("fields")
+        return await update(*args, **kwargs)
+
+    async def indexed(collection: str, field: str, *args: Any, **kwargs: Any) -> Any:
+        assert kwargs["wait"]
+        order.append(field)
+        return await index(collection, field, *args, **kwargs)
+
+    monkeypatch.setattr(client, "batch_update_points", updated)
+    monkeypatch.setattr(client, "create_payload_index", indexed)
+    await upgrade_images(client, "photos")
+    # A crash before the index leads to the fields being looked at again.
+    assert order.index("captured_local") > max(i for i, step in enumerate(order) if step == "fields")
+    assert set(order) == {"fields", *INDEXED}
+    assert await store.count_by("photos", "captured_year", EVERY) == {2020: 2499}
+    [first], _ = await store.page_by_capture("photos", EVERY, None, 1, descending=False)
+    assert first.metadata.frame_count == 1
+    order.clear()
+    await upgrade_images(client, "photos")
+    assert "fields" not in order
 
 
 async def test_a_collection_that_lost_its_points_does_not_keep_others_from_connecting(

@@ -18,8 +18,9 @@ from shoal_server.domain.errors import (
     InvalidName,
     WrongDimension,
 )
+from shoal_server.domain.filters import ImageFilter
 from shoal_server.domain.groupings import Groupings
-from shoal_server.domain.image import Image, ImageFilter, Location, Metadata
+from shoal_server.domain.image import Attribute, Image, Location, Metadata
 from shoal_server.domain.payload import CLUSTER_ID, GROUP_FIELDS
 from shoal_server.domain.schedule import Schedule
 from tests.contract.conftest import (
@@ -135,10 +136,13 @@ MISSING: dict[str, Callable[[Store, str], Awaitable[object]]] = {
     "delete_images": lambda store, name: store.delete_images(name, [uuid4()]),
     "count_images": lambda store, name: store.count_images(name, EVERY),
     "count_by_cluster": lambda store, name: store.count_by_cluster(name),
+    "count_by": lambda store, name: store.count_by(name, CLUSTER_ID, EVERY),
     "page_images": lambda store, name: store.page_images(name, EVERY, None, 1),
+    "page_by_capture": lambda store, name: store.page_by_capture(name, EVERY, None, 1, descending=False),
     "query_images": lambda store, name: store.query_images(name, unit_vectors(1)[0], EVERY, 1),
     "query_neighbors": lambda store, name: store.query_neighbors(name, unit_vectors(1), EVERY, 1),
     "scan_vectors": _scan,
+    "update_image": lambda store, name: store.update_image(name, an_image(1)),
     "set_group": lambda store, name: store.set_group(name, CLUSTER_ID, 1, []),
     "optimize": lambda store, name: store.optimize(name),
     "put_clusters": lambda store, name: store.put_clusters(name, "r1", []),
@@ -215,6 +219,50 @@ async def test_writing_an_image_again_replaces_it(store: Store, collection: str)
     assert await store.count_images(collection, EVERY) == 3
     assert await store.get_images(collection, [image.id]) == {image.id: changed}
     np.testing.assert_allclose((await store.get_vectors(collection, [image.id]))[image.id], -vector, atol=1e-6)
+
+
+async def test_what_people_say_keeps_its_types(store: Store, collection: str) -> None:
+    said: dict[str, Attribute] = {
+        "whole": 2.0,
+        "huge": 1e300,
+        "zero": 0,
+        "big": 2**63 - 1,
+        "small": -(2**63),
+        "yes": True,
+        "no": False,
+        "text": "2",
+        "empty": "",
+        "words": "été 🐟",
+    }
+    image = replace(
+        an_image(1),
+        attributes=said,
+        also_at=("file:///b.jpg", "https://example.com/c.jpg"),
+        phash="00ff00ff00ff00ff",
+        metadata=replace(
+            an_image(1).metadata, altitude_m=-3.0, frame_count=12, captured_at="0987-06-05T04:03:02.1+01:00"
+        ),
+    )
+    await store.upsert_images(collection, [(image, unit_vectors(1)[0])])
+    await store.update_image(collection, replace(image, tags=("new",)))
+    found = (await store.get_images(collection, [image.id]))[image.id]
+    assert found == replace(image, tags=("new",))
+    assert {key: type(value) for key, value in found.attributes.items()} == {
+        key: type(value) for key, value in said.items()
+    }
+    assert isinstance(found.metadata.altitude_m, float)
+
+
+async def test_a_senseless_time_holds_up_no_other_image(store: Store, collection: str) -> None:
+    images = [
+        (replace(image, metadata=replace(image.metadata, captured_at=time)), vector)
+        for (image, vector), time in zip(
+            numbered_images(3), ("2020-02-30T00:00:00", "2020-02-03T04:05:06", None), strict=True
+        )
+    ]
+    await store.upsert_images(collection, images)
+    found = await store.get_images(collection, [image.id for image, _ in images])
+    assert [found[image.id].metadata.captured_at for image, _ in images] == [None, "2020-02-03T04:05:06", None]
 
 
 async def test_more_images_than_one_batch_are_stored(store: Store, collection: str) -> None:

@@ -18,18 +18,19 @@ import pytest
 class ServerProcess:
     """``shoal serve`` on a folder, listening on a free port."""
 
-    def __init__(self, data: Path, *command: str, model: str = "debug") -> None:
+    def __init__(self, data: Path, *command: str, model: str = "debug", listen: str = "127.0.0.1:0") -> None:
         """Args:
         data: its folder.
         command: what to run in place of ``python -m shoal_server serve``.
         model: its model.
+        listen: its address.
         """
         self.data = data
         self.log = data.parent / f"{data.name}.log"
         ready = data.parent / f"{data.name}.ready"
         ready.unlink(missing_ok=True)
         program = command or (sys.executable, "-m", "shoal_server", "serve")
-        options = ["--data", str(data), "--listen", "127.0.0.1:0", "--model", model, "--ready-file", str(ready)]
+        options = ["--data", str(data), "--listen", listen, "--model", model, "--ready-file", str(ready)]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen([*program, *options], stderr=log, stdout=log)
         deadline = time.monotonic() + 120

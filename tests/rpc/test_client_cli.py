@@ -18,7 +18,8 @@ import pytest
 from typer.testing import CliRunner
 
 from shoal_client.cli import app
-from tests.rpc.test_client_fake import FakeServer, cluster, run_updates, serving, status
+from tests.rpc.test_client_fake import FakeServer, cluster, run_updates, serving
+from tests.rpc.test_client_fake_ingest import status
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def test_ingest(server: FakeServer, shoal: Shoal, photos: Path) -> None:
     done = shoal("ingest", photos, "--tag", "x", "--tag", "y", "--json")
     assert done.code == 0
     [sums] = done.records
-    assert sums.keys() == {"stored", "duplicates", "failed", "skipped", "seconds"}
+    assert sums.keys() == {"stored", "duplicates", "near_duplicates", "known", "failed", "skipped", "seconds"}
     assert (sums["stored"], sums["duplicates"], sums["failed"], sums["skipped"]) == (2, 1, 0, 1)
     assert done.stderr == "1 file was passed over: 1 .txt; name a file to send it anyway\n"
     stored = list(server.images["collections/default"].values())
@@ -168,12 +169,14 @@ def test_ingest_into_a_collection_of_another_model(server: FakeServer, shoal: Sh
     assert (done.code, done.stderr.splitlines()[-1]) == (1, "error: made with x")
 
 
-def test_a_file_over_the_limit_fails_alone(shoal: Shoal, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_over_the_limit_is_sent_in_parts(
+    server: FakeServer, shoal: Shoal, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (photos / "large.png").write_bytes(bytes(2**20))
     monkeypatch.setenv("SHOAL_MAX_MESSAGE_BYTES", str(2**19))
     done = shoal("ingest", photos, "--json")
-    assert (done.code, done.records[-1]["stored"]) == (3, 2)
-    assert "file is 1 MiB; the limit is 0.4 MiB" in done.stderr
+    assert (done.code, done.records[-1]["stored"]) == (0, 3)
+    assert server.longest_message <= 2**19
     monkeypatch.setenv("SHOAL_MAX_MESSAGE_BYTES", "much")
     done = shoal("ingest", photos)
     assert (done.code, "'much'" in done.stderr) == (1, True)
@@ -219,7 +222,7 @@ def test_search(server: FakeServer, shoal: Shoal, photos: Path) -> None:
     assert hits[1]["cluster_id"] is None
     assert identity in shoal("search", "--image", photos / "a b.JPG").stdout
     assert shoal("search", "--like", identity, "--json").code == 0
-    for wrong in ([], ["a", "--like", "b"], ["a", "--limit", "0"]):
+    for wrong in ([], ["--minus", "b"], ["a", "--limit", "0"]):
         assert shoal("search", *wrong).code == 2
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import threading
 import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +10,7 @@ from typing import Any, TypeVar
 
 import grpc
 from google.protobuf.empty_pb2 import Empty
-from google.rpc import error_details_pb2, status_pb2
+from google.rpc import status_pb2
 from grpc_status import rpc_status
 
 from shoal.v1 import (
@@ -28,16 +26,10 @@ from shoal.v1 import (
     image_service_pb2_grpc,
 )
 from tests.rpc.test_client_fake_curation import FakeCuration
+from tests.rpc.test_client_fake_ingest import FakeIngest
+from tests.rpc.test_client_fake_ingest import status as status
 
 Item = TypeVar("Item")
-
-
-def status(code: grpc.StatusCode, message: str, reason: str = "", **metadata: str) -> status_pb2.Status:
-    """A status as the server sends it: with ErrorInfo if there is a reason."""
-    answer = status_pb2.Status(code=code.value[0], message=message)
-    if reason:
-        answer.details.add().Pack(error_details_pb2.ErrorInfo(reason=reason, domain="shoal", metadata=metadata))
-    return answer
 
 
 def page(items: Sequence[Item], size: int, token: str) -> tuple[Sequence[Item], str]:
@@ -47,28 +39,21 @@ def page(items: Sequence[Item], size: int, token: str) -> tuple[Sequence[Item], 
     return items[start:end], str(end) if end < len(items) else ""
 
 
-class FakeServer(FakeCuration, image_service_pb2_grpc.ImageServiceServicer):
+class FakeServer(FakeIngest, FakeCuration):
     """Bytes that begin with ``bad`` are no image; the state is there to be set and looked at."""
 
     def __init__(self) -> None:
+        FakeIngest.__init__(self)
         FakeCuration.__init__(self)
         self.address = ""
-        self.images: dict[str, dict[str, image_pb2.Image]] = {}
         self.clusters: list[cluster_pb2.Cluster] = []
         self.runs: dict[str, list[cluster_pb2.ClusteringRun]] = {}
         #: Calls so far: a method's name and its request.
         self.calls: list[tuple[str, Any]] = []
         #: Answers of a method in place of its own, used up one a call.
         self.failures: dict[str, list[status_pb2.Status]] = {}
-        #: Single images, streams of images and of runs go on only while this is set.
-        self.answering = threading.Event()
-        self.answering.set()
-        #: After so many answers the stream of an ingest is broken off.
-        self.break_after: int | None = None
-        #: After so many images the stream of an ingest stops to be answered.
-        self.stop_answering_after: int | None = None
-        #: Set when a stream has got as far as it gets for the moment.
-        self.watching = threading.Event()
+        #: What FacetImages answers.
+        self.facets = image_service_pb2.FacetImagesResponse()
 
     def _enter(self, method: str, request: Any, context: grpc.ServicerContext) -> None:
         self.calls.append((method, request))
@@ -88,16 +73,6 @@ class FakeServer(FakeCuration, image_service_pb2_grpc.ImageServiceServicer):
         model = collection_pb2.EmbeddingModel(name="debug", digest="sha256:0", dimension=3)
         info = collection_pb2.Collection(name=name, model=model, image_count=len(self.images[name]))
         return self.scheduled(info)
-
-    def _store(self, parent: str, new: image_service_pb2.NewImage) -> tuple[image_pb2.Image, bool]:
-        sha256 = hashlib.sha256(new.content).hexdigest()
-        name = f"{parent}/images/{uuid.uuid5(uuid.NAMESPACE_OID, sha256)}"
-        images = self.images[parent]
-        duplicate = name in images
-        if not duplicate:
-            metadata = image_pb2.ImageMetadata(width=2, height=1, format="PNG", byte_size=len(new.content))
-            images[name] = image_pb2.Image(name=name, sha256=sha256, uri=new.uri, tags=new.tags, metadata=metadata)
-        return images[name], duplicate
 
     def CreateCollection(self, request: Any, context: Any) -> collection_pb2.Collection:  # noqa: N802
         self._enter("CreateCollection", request, context)
@@ -130,25 +105,6 @@ class FakeServer(FakeCuration, image_service_pb2_grpc.ImageServiceServicer):
         image, duplicate = self._store(request.parent, request.image)
         return image_service_pb2.CreateImageResponse(image=image, duplicate=duplicate)
 
-    def IngestImages(  # noqa: N802
-        self, request_iterator: Any, context: Any
-    ) -> Iterator[image_service_pb2.IngestImagesResponse]:
-        self._enter("IngestImages", None, context)
-        for number, request in enumerate(request_iterator):
-            if number == self.break_after:
-                gone = status(grpc.StatusCode.UNAVAILABLE, "the server is shutting down", "SHUTTING_DOWN")
-                context.abort_with_status(rpc_status.to_status(gone))
-            if number == self.stop_answering_after:
-                self.answering.clear()
-                self.watching.set()
-            self.answering.wait()
-            if request.image.content.startswith(b"bad"):
-                problem = status(grpc.StatusCode.INVALID_ARGUMENT, "no image", "UNSUPPORTED_FORMAT", allowed="PNG")
-                yield image_service_pb2.IngestImagesResponse(error=problem)
-            else:
-                image, duplicate = self._store(request.parent, request.image)
-                yield image_service_pb2.IngestImagesResponse(image=image, duplicate=duplicate)
-
     def GetImage(self, request: Any, context: Any) -> image_pb2.Image:  # noqa: N802
         self._enter("GetImage", request, context)
         self.answering.wait()
@@ -170,6 +126,39 @@ class FakeServer(FakeCuration, image_service_pb2_grpc.ImageServiceServicer):
         image = self.GetImage(request, context)
         del self.images[request.name.rpartition("/images/")[0]][image.name]
         return Empty()
+
+    def UpdateImage(self, request: Any, context: Any) -> image_pb2.Image:  # noqa: N802
+        self._enter("UpdateImage", request, context)
+        image = self.images[request.image.name.rpartition("/images/")[0]][request.image.name]
+        for field in request.update_mask.paths:
+            image.ClearField(field)
+        changed = image_pb2.Image()
+        request.update_mask.MergeMessage(request.image, changed)
+        image.MergeFrom(changed)
+        return image
+
+    def RecommendImages(self, request: Any, context: Any) -> image_service_pb2.RecommendImagesResponse:  # noqa: N802
+        self._enter("RecommendImages", request, context)
+        images = [each for each in self.images[request.parent].values() if each.name not in request.liked]
+        found, token = page(images, request.page_size, request.page_token)
+        results = [image_service_pb2.SearchImagesResponse.Result(image=image, score=0.75) for image in found]
+        return image_service_pb2.RecommendImagesResponse(results=results, next_page_token=token)
+
+    def FacetImages(self, request: Any, context: Any) -> image_service_pb2.FacetImagesResponse:  # noqa: N802
+        self._enter("FacetImages", request, context)
+        return self.facets
+
+    def GetThumbnail(self, request: Any, context: Any) -> image_service_pb2.Thumbnail:  # noqa: N802
+        image = self.GetImage(request, context)
+        return image_service_pb2.Thumbnail(content=image.sha256.encode(), content_type="image/webp")
+
+    def DownloadImage(self, request: Any, context: Any) -> Iterator[image_service_pb2.DownloadImageResponse]:  # noqa: N802
+        image = self.GetImage(request, context)
+        for start in range(0, 64, 10):
+            if self.break_after is not None and start >= self.break_after:
+                gone = status(grpc.StatusCode.UNAVAILABLE, "the server is shutting down", "SHUTTING_DOWN")
+                context.abort_with_status(rpc_status.to_status(gone))
+            yield image_service_pb2.DownloadImageResponse(content=image.sha256[start : start + 10].encode())
 
     def SearchImages(self, request: Any, context: Any) -> image_service_pb2.SearchImagesResponse:  # noqa: N802
         self._enter("SearchImages", request, context)
@@ -199,7 +188,9 @@ class FakeServer(FakeCuration, image_service_pb2_grpc.ImageServiceServicer):
     def SearchClusters(self, request: Any, context: Any) -> cluster_service_pb2.SearchClustersResponse:  # noqa: N802
         self._enter("SearchClusters", request, context)
         found, token = page(self.clusters, request.page_size, request.page_token)
-        results = [cluster_service_pb2.SearchClustersResponse.Result(cluster=each, score=0.25) for each in found]
+        results = [
+            cluster_service_pb2.SearchClustersResponse.Result(cluster=each, score=0.25, matching=2) for each in found
+        ]
         return cluster_service_pb2.SearchClustersResponse(results=results, next_page_token=token)
 
     def AssignImage(self, request: Any, context: Any) -> cluster_service_pb2.AssignImageResponse:  # noqa: N802

@@ -8,6 +8,7 @@ import sys
 import textwrap
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,8 @@ from shoal_client import (
     UnreadableFile,
 )
 from shoal_client.transport import ENVELOPE_BYTES
-from tests.rpc.test_client_fake import FakeServer, cluster, run_updates, serving, status
+from tests.rpc.test_client_fake import FakeServer, cluster, run_updates, serving
+from tests.rpc.test_client_fake_ingest import status
 
 AN_ID = "0d5f4a7e-6b1c-5c1e-9d38-2a7f0f0e6b11"
 
@@ -98,7 +100,7 @@ def test_images(server: FakeServer, default: Collection, tmp_path: Path) -> None
     file.write_bytes(b"one")
     one = default.add(file, tags=["t"])
     assert (one.uri, one.tags, one.cluster_id) == (file.resolve().as_uri(), ("t",), None)
-    assert default.add(b"one", uri="elsewhere") == one
+    assert default.add(b"one", uri="elsewhere") == replace(one, also_at=("elsewhere",))
     stored = server.images["collections/default"][f"collections/default/images/{one.id}"]
     stored.cluster = "collections/default/clusters/7"
     stored.metadata.captured_at = "2024-01-02T03:04:05"
@@ -147,10 +149,10 @@ def test_search(server: FakeServer, default: Collection, tmp_path: Path) -> None
     assert requests(server, "SearchImages")[-1].image_content == b"query"  # type: ignore[attr-defined]
     default.search(like=AN_ID, limit=1)
     assert requests(server, "SearchImages")[-1].image_name == f"collections/default/images/{AN_ID}"  # type: ignore[attr-defined]
-    with pytest.raises(InvalidArgument, match="exactly one of"):
+    with pytest.raises(InvalidArgument, match="at least one of"):
         default.search()
-    with pytest.raises(InvalidArgument, match="text and like"):
-        default.search(text="cat", like=AN_ID)
+    with pytest.raises(InvalidArgument, match="like and vector"):
+        default.assign(like=AN_ID, vector=[1, 0, 0])
     with pytest.raises(InvalidArgument, match="limit is 0"):
         default.search(text="cat", limit=0)
     with pytest.raises(UnreadableFile):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
 import grpc
+import numpy as np
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
+from numpy.typing import NDArray
 
 from shoal.v1.cluster_pb2 import (
     NAME_SOURCE_AUTOMATIC,
@@ -36,6 +39,7 @@ from shoal.v1.cluster_service_pb2 import (
 from shoal.v1.collection_service_pb2 import CreateCollectionRequest, DeleteCollectionRequest
 from shoal.v1.image_pb2 import ImageFilter
 from shoal.v1.image_service_pb2 import DeleteImageRequest, GetImageRequest, ListImagesRequest
+from shoal_server import bootstrap
 from shoal_server.domain.errors import ClusteringFailed
 from tests.fakes import FakeClusterer, picture
 from tests.rpc.conftest import PARENT, Served, refused, serving
@@ -385,3 +389,30 @@ async def test_stopping_the_server_ends_a_run_and_says_so(tmp_path: Path) -> Non
         assert ended.state == RUN_STATE_FAILED
         assert "stopped" in ended.error.message
         assert (await second.recluster()).state == RUN_STATE_SUCCEEDED
+
+
+async def test_clusters_are_named_by_what_their_thumbnails_show(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Painter:
+        """Says which colour is strongest."""
+
+        looked_at = 0
+
+        def caption(self, pixels: Sequence[NDArray[np.uint8]]) -> list[str]:
+            self.looked_at += len(pixels)
+            colors = [("crimson", "emerald", "sapphire")[int(each.mean(axis=(0, 1)).argmax())] for each in pixels]
+            return [f"a photo of a {color} wall" for color in colors]
+
+    painter = Painter()
+    monkeypatch.setattr(bootstrap, "_captioner", lambda model: painter)
+    async with serving(tmp_path, captioner="painter") as served:
+        await served.collections.CreateCollection(CreateCollectionRequest(collection_id="photos"))
+        await served.three_colors(6)
+        await served.recluster()
+        listed = await served.clusters.ListClusters(ListClustersRequest(parent=PARENT))
+        assert {each.display_name for each in listed.clusters} == {"crimson wall", "emerald wall", "sapphire wall"}
+        looked_at = painter.looked_at
+        assert 3 <= looked_at <= 15
+        await served.recluster()
+        assert painter.looked_at == looked_at, "captions are remembered"

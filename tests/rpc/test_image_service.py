@@ -79,6 +79,8 @@ async def test_the_same_bytes_are_stored_once_and_keep_what_was_said_first(serve
         CreateImageRequest(parent=PARENT, image=NewImage(content=content, uri="file:///second"))
     )
     assert second.duplicate
+    assert list(second.image.also_at) == ["file:///second"]
+    del second.image.also_at[:]
     assert second.image == first.image
 
 

@@ -24,7 +24,9 @@ Matrix = NDArray[np.float32]
 class HeldEngine(EmbeddingEngine):
     """Puts image number n on axis n; while it is held, a pass does not end."""
 
-    def __init__(self) -> None:
+    def __init__(self, at_once: int = 1, largest: int = 100) -> None:
+        self.at_once = at_once
+        self.largest = largest
         self.passes: list[list[int] | list[str]] = []
         self.preprocessed: list[int] = []
         self.entered = threading.Event()
@@ -35,6 +37,18 @@ class HeldEngine(EmbeddingEngine):
     @property
     def model(self) -> EmbeddingModel:
         return EmbeddingModel("held", "sha256:" + "0" * 64, DIMENSION)
+
+    @property
+    def input_side(self) -> int:
+        return 2
+
+    @property
+    def passes_at_once(self) -> int:
+        return self.at_once
+
+    @property
+    def batch_size(self) -> int:
+        return self.largest
 
     def hold(self) -> None:
         self.entered.clear()
@@ -150,6 +164,46 @@ async def test_images_come_between_the_batches_of_a_vocabulary(engine: HeldEngin
     sizes = [len(one) for one in engine.passes if isinstance(one[0], str)]
     assert sizes == [4, 4, 2]
     assert engine.passes.index([7]) < len(engine.passes) - 1
+
+
+async def test_what_waits_is_shared_out_among_the_passes_that_may_run_at_once() -> None:
+    engine = HeldEngine(at_once=2)
+    async with BatchingEmbedder(engine, max_batch=8, max_queue=20) as embedder:
+        both = [await occupy(engine, embedder) for _ in range(2)]
+        others = [asyncio.create_task(embedder.embed_image(image(number))) for number in (1, 2, 3, 4)]
+        await until(lambda: len(engine.preprocessed) == 6)
+        await asyncio.sleep(0.05)
+        assert engine.passes == [[0], [0]]
+        engine.released.set()
+        assert [int(np.argmax(await task)) for task in [*both, *others]] == [0, 0, 1, 2, 3, 4]
+    assert sum(len(one) for one in engine.passes) == 6
+    assert max(len(one) for one in engine.passes[2:]) < 4
+
+
+async def test_a_pass_has_no_more_images_than_the_engine_asks_for() -> None:
+    engine = HeldEngine(largest=2)
+    async with BatchingEmbedder(engine, max_batch=8, max_queue=20) as embedder:
+        first = await occupy(engine, embedder)
+        others = [asyncio.create_task(embedder.embed_image(image(number))) for number in (1, 2, 3)]
+        texts = asyncio.create_task(embedder.embed_texts(["4", "5", "6"]))
+        await until(lambda: len(engine.preprocessed) == 4)
+        await asyncio.sleep(0.05)
+        engine.released.set()
+        await asyncio.gather(first, texts, *others)
+    assert sorted(len(one) for one in engine.passes) == [1, 1, 2, 3]
+
+
+async def test_a_text_goes_beside_the_images_but_never_beside_another_text() -> None:
+    engine = HeldEngine(at_once=3)
+    async with BatchingEmbedder(engine, max_batch=1, max_queue=20) as embedder:
+        first = await occupy(engine, embedder)
+        texts = [asyncio.create_task(embedder.embed_text(text)) for text in ("1", "2")]
+        await until(lambda: ["1"] in engine.passes)
+        second = asyncio.create_task(embedder.embed_image(image(3)))
+        await until(lambda: [3] in engine.passes)
+        assert ["2"] not in engine.passes
+        engine.released.set()
+        assert [int(np.argmax(await task)) for task in (first, *texts, second)] == [0, 1, 2, 3]
 
 
 async def test_no_texts_are_no_vectors(engine: HeldEngine, embedder: BatchingEmbedder) -> None:

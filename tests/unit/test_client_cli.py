@@ -33,15 +33,19 @@ def test_an_images_record_is_its_payload() -> None:
     assert image_record(IMAGE) == {
         "id": "i",
         "uri": "file:///a",
+        "also_at": [],
         "cluster_id": None,
         "sha256": "s",
         "tags": ["t"],
+        "attributes": {},
         "width": 2,
         "height": 1,
         "format": "PNG",
         "byte_size": 9,
         "captured_at": "2024-01-02T03:04:05",
         "location": {"lat": 1.5, "lon": -2},
+        "local_time": False,
+        "frame_count": 1,
         "ingested_at": "2024-01-01T00:00:00+00:00",
     }
 
@@ -81,6 +85,34 @@ def test_ids_are_whole_on_a_narrow_terminal(
     assert ID in capsys.readouterr().out
     print_record({"id": ID}, as_json=False)
     assert ID in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("width", [30, 60, 80])
+def test_what_is_copied_is_whole_on_a_narrow_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setattr(output, "console", lambda: Console(width=width, force_terminal=True, color_system=None))
+    uri = "file:///" + "folder/" * 10
+    columns = {"id": "id", "cluster_id": "cluster", "captured_at": "taken", "uri": "picture"}
+    print_records([{"id": ID, "uri": uri, "captured_at": "2024-01-02T03:04:05"}] * 2, columns, as_json=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 6
+    assert all(ID in line for line in lines[2::2])
+    assert all(line.startswith("  ") and line.endswith(uri) for line in lines[3::2])
+    assert " ".join(lines[:2]).split() == ["id", "cluster", "taken", "picture"]
+
+
+def test_a_picture_is_folded_where_there_is_room_to_read_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output, "console", lambda: Console(width=80, force_terminal=True, color_system=None))
+    uri = "file:///" + "folder/" * 5
+    print_records(
+        [{"id": ID, "uri": uri, "score": 0.5}], {"score": "score", "uri": "picture", "id": "id"}, as_json=False
+    )
+    heading, first, second = capsys.readouterr().out.splitlines()
+    assert heading.split() == ["score", "picture", "id"]
+    assert (first.split()[1] + second.strip(), first.split()[2]) == (uri, ID)
 
 
 def test_names_do_not_command_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:

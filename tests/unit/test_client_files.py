@@ -9,7 +9,7 @@ import pytest
 
 from shoal_client.errors import FileTooLarge, UnreadableFile
 from shoal_client.files import IMAGE_SUFFIXES, find_images
-from shoal_client.sources import open_source, read_image, read_source
+from shoal_client.sources import Common, open_source, read_image, read_source
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -50,8 +50,8 @@ def test_what_is_left_out_is_told(tmp_path: Path) -> None:
     (tmp_path / "c" / "link").symlink_to(tmp_path, target_is_directory=True)
     found = find_images([tmp_path])
     assert found.files == [tmp_path / "a.jpg"]
-    assert found.passed_over == {".cr2": 2, ".mp4": 1, "": 1}
-    assert found.linked_folders == [tmp_path / "c" / "link"]
+    assert found.left_out.passed_over == {".cr2": 2, ".mp4": 1, "": 1}
+    assert found.left_out.linked_folders == [tmp_path / "c" / "link"]
 
 
 def test_a_path_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,10 +77,10 @@ def test_a_folder_that_may_not_be_read_is_named(tmp_path: Path) -> None:
 def test_a_paths_uri_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     touch(tmp_path, "ein Bild.jpg")
     monkeypatch.chdir(tmp_path)
-    source = open_source("ein Bild.jpg", ["a"])
+    source = open_source("ein Bild.jpg", Common(("a",)))
     assert (source.uri, source.tags) == (f"{tmp_path.resolve().as_uri()}/ein%20Bild.jpg", ("a",))
     assert read_source(source, 100) == b"ein Bild.jpg"
-    assert open_source((Path("ein Bild.jpg"), "s3://x", ["b"]), ["a"]).uri == "s3://x"
+    assert open_source((Path("ein Bild.jpg"), "s3://x", ["b"]), Common(("a",))).uri == "s3://x"
 
 
 def test_limits_and_unreadable_files(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_limits_and_unreadable_files(tmp_path: Path) -> None:
 
 def test_a_file_that_grows_or_vanishes_meanwhile(tmp_path: Path) -> None:
     touch(tmp_path, "12345")
-    source = open_source(tmp_path / "12345", ())
+    source = open_source(tmp_path / "12345")
     (tmp_path / "12345").write_bytes(bytes(20))
     with pytest.raises(FileTooLarge):
         read_source(source, 10)

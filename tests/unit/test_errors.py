@@ -49,6 +49,20 @@ def test_a_domain_error_becomes_a_status_with_error_info() -> None:
     assert (info.reason, info.domain, info.metadata["cluster"]) == ("CLUSTER_NOT_FOUND", "shoal", "7")
 
 
+@pytest.mark.parametrize(
+    ("error", "reason", "words"),
+    [
+        (errors.FetchUnavailable("https://host/a.jpg", "it took too long"), "FETCH_UNAVAILABLE", "host/a.jpg"),
+        (errors.UploadStalled(60.0), "UPLOAD_STALLED", "within 60 s; send it again"),
+    ],
+)
+def test_what_may_pass_is_told_from_what_never_will(error: errors.ShoalError, reason: str, words: str) -> None:
+    assert code_of(error) is grpc.StatusCode.UNAVAILABLE
+    assert code_of(errors.FetchFailed("https://host/a.jpg", "status 404")) is grpc.StatusCode.INVALID_ARGUMENT
+    assert error.reason == reason
+    assert words in error.message
+
+
 def test_overload_says_when_to_try_again() -> None:
     retry = error_details_pb2.RetryInfo()
     assert status_of(errors.Overloaded("the queue", 0.5)).details[1].Unpack(retry)

@@ -12,15 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shoal_server.domain.exif import MAX_TEXT, with_exif
+from shoal_server.domain.camera_values import MAX_ALTITUDE, MAX_TEXT, MIN_ALTITUDE
+from shoal_server.domain.exif import BASE_TAGS, EXIF_TAGS, GPS_TAGS, with_exif
 from shoal_server.domain.image import Location, Metadata
 
 WITHOUT = Metadata(width=4, height=3, format="JPEG", byte_size=12)
 
-MAKE, MODEL, ORIENTATION = 0x010F, 0x0110, 0x0112
+MAKE, MODEL, ORIENTATION, CHANGED = 0x010F, 0x0110, 0x0112, 0x0132
 EXPOSURE_TIME, F_NUMBER, ISO, FOCAL_LENGTH, LENS = 0x829A, 0x829D, 0x8827, 0x920A, 0xA434
 ISO_SPEED = 0x8833
 DATE, OFFSET, SUB_SECONDS = 0x9003, 0x9011, 0x9291
+DIGITIZED, OFFSET_CHANGED, OFFSET_DIGITIZED, SUB_SECONDS_DIGITIZED = 0x9004, 0x9010, 0x9012, 0x9292
+SHUTTER_SPEED, APERTURE, FILE_SOURCE, LENS_SPECIFICATION, LENS_MAKE = 0x9201, 0x9202, 0xA300, 0xA432, 0xA433
 
 ARETINE_SQUARE = {1: "N", 2: (43.0, 28.0, 2.814), 3: "E", 4: (11.0, 53.0, 6.45599999)}
 
@@ -117,6 +120,39 @@ def test_capture_time(tags: dict[int, object], captured_at: str | None) -> None:
     assert read(exif_ifd=tags).captured_at == captured_at
 
 
+CLOCK, LATER = "2008:10:22 16:28:39", "2010:01:01 00:00:00"
+
+
+@pytest.mark.parametrize(
+    ("base", "tags", "captured_at"),
+    [
+        # The offset of the last change is the capture's as well if nothing was changed since.
+        ({CHANGED: CLOCK}, {DATE: CLOCK, OFFSET_CHANGED: "+02:00"}, "2008-10-22T16:28:39+02:00"),
+        ({CHANGED: LATER}, {DATE: CLOCK, OFFSET_CHANGED: "+02:00"}, "2008-10-22T16:28:39"),
+        ({}, {DATE: CLOCK, OFFSET_CHANGED: "+02:00"}, "2008-10-22T16:28:39"),
+        ({CHANGED: CLOCK}, {DATE: CLOCK, OFFSET_CHANGED: "+02:00", OFFSET: "+01:00"}, "2008-10-22T16:28:39+01:00"),
+        ({}, {DATE: CLOCK, DIGITIZED: CLOCK, OFFSET_DIGITIZED: "-05:00"}, "2008-10-22T16:28:39-05:00"),
+        ({}, {DATE: CLOCK, DIGITIZED: LATER, OFFSET_DIGITIZED: "-05:00"}, "2008-10-22T16:28:39"),
+        # When a camera digitized is when it took the picture; when a scanner did is not.
+        ({}, {DIGITIZED: CLOCK, SUB_SECONDS_DIGITIZED: "5", ISO: 100}, "2008-10-22T16:28:39.5"),
+        ({}, {DIGITIZED: CLOCK, OFFSET_DIGITIZED: "Z", FILE_SOURCE: b"\3"}, "2008-10-22T16:28:39Z"),
+        ({}, {DATE: "0000:00:00 00:00:00", DIGITIZED: CLOCK, F_NUMBER: Ratio(4, 1)}, "2008-10-22T16:28:39"),
+        ({}, {DIGITIZED: CLOCK, SUB_SECONDS: "5", FILE_SOURCE: 3}, "2008-10-22T16:28:39"),
+        ({}, {DIGITIZED: CLOCK}, None),
+        ({}, {DIGITIZED: CLOCK, FILE_SOURCE: b"\2", ISO: 100}, None),
+        # When the file was changed is never when the picture was taken.
+        ({CHANGED: CLOCK}, {ISO: 100}, None),
+    ],
+)
+def test_capture_time_by_other_tags(base: dict[int, object], tags: dict[int, object], captured_at: str | None) -> None:
+    assert read(base, tags).captured_at == captured_at
+
+
+def test_a_time_without_an_offset_is_local() -> None:
+    assert read(exif_ifd={DATE: CLOCK}).local_time
+    assert not read(exif_ifd={DATE: CLOCK, OFFSET: "+00:00"}).local_time
+
+
 @given(st.datetimes(), st.integers(-14 * 60, 14 * 60))
 def test_a_recorded_moment_survives(moment: datetime, minutes: int) -> None:
     offset = f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"
@@ -146,6 +182,8 @@ def test_a_recorded_moment_survives(moment: datetime, minutes: int) -> None:
         ({2: (90, 0, 1)}, None),
         ({4: (181, 0, 0)}, None),
         ({2: (43, 61, 0)}, None),
+        ({2: (43, 75, 0)}, None),
+        ({2: (43, 0, 75)}, None),
         ({2: (-43, 0, 0)}, None),
         ({2: (43, 28, Ratio(0, 0))}, None),
         ({2: (43, 28, math.nan)}, None),
@@ -162,6 +200,70 @@ def test_a_recorded_moment_survives(moment: datetime, minutes: int) -> None:
 )
 def test_location(change: dict[int, object], location: Location | None) -> None:
     assert read(gps_ifd=ARETINE_SQUARE | change).location == location
+
+
+@pytest.mark.parametrize(
+    ("value", "ref", "altitude_m"),
+    [
+        (Ratio(26056, 100), b"\0", 260.56),
+        (Ratio(26056, 100), None, 260.56),
+        (Ratio(43, 1), b"\1", -43.0),
+        (Ratio(43, 1), 1, -43.0),
+        (Ratio(43, 1), 2, 43.0),
+        (Ratio(43, 1), b"\3", -43.0),
+        (Ratio(0, 1), 1, 0.0),
+        (Ratio(43, 1), b"\1\0", 43.0),
+        (Ratio(0, 0), 0, None),
+        (Ratio(4294967295, 100), 0, None),
+        (Ratio(13000, 1), 1, None),
+        (math.inf, 0, None),
+        ("sea", 0, None),
+    ],
+)
+def test_altitude(value: object, ref: object, altitude_m: float | None) -> None:
+    assert read(gps_ifd={5: ref, 6: value}).altitude_m == altitude_m
+
+
+@pytest.mark.parametrize(
+    ("tags", "exposure_s", "f_number"),
+    [
+        ({SHUTTER_SPEED: Ratio(5, 1), APERTURE: Ratio(4, 1)}, 0.03125, 4.0),
+        ({SHUTTER_SPEED: Ratio(-2, 1), APERTURE: Ratio(5, 1)}, 4.0, 5.7),
+        ({SHUTTER_SPEED: Ratio(5, 1), EXPOSURE_TIME: Ratio(1, 30)}, 0.0333333, None),
+        ({APERTURE: Ratio(4, 1), F_NUMBER: Ratio(41, 10)}, None, 4.1),
+        ({EXPOSURE_TIME: Ratio(0, 0), SHUTTER_SPEED: Ratio(5, 1)}, 0.03125, None),
+        ({SHUTTER_SPEED: Ratio(5000, 1), APERTURE: Ratio(5000, 1)}, None, None),
+        ({SHUTTER_SPEED: Ratio(-5000, 1), APERTURE: Ratio(0, 1)}, None, None),
+        ({EXPOSURE_TIME: Ratio(4294967295, 1), F_NUMBER: Ratio(4294967295, 1)}, None, None),
+    ],
+)
+def test_exposure(tags: dict[int, object], exposure_s: float | None, f_number: float | None) -> None:
+    metadata = read(exif_ifd=tags)
+
+    assert (metadata.exposure_s, metadata.f_number) == (exposure_s, f_number)
+
+
+ZOOM = (Ratio(24, 1), Ratio(70, 1), Ratio(28, 10), Ratio(28, 10))
+
+
+@pytest.mark.parametrize(
+    ("tags", "lens"),
+    [
+        ({LENS: "EF24-70mm f/2.8L", LENS_MAKE: "Canon", LENS_SPECIFICATION: ZOOM}, "EF24-70mm f/2.8L"),
+        ({LENS_MAKE: "Canon", LENS_SPECIFICATION: ZOOM}, "Canon 24-70mm f/2.8"),
+        ({LENS: "0.0 mm f/0.0", LENS_SPECIFICATION: ZOOM}, "24-70mm f/2.8"),
+        ({LENS_SPECIFICATION: (Ratio(50, 1), Ratio(50, 1), Ratio(18, 10), Ratio(18, 10))}, "50mm f/1.8"),
+        ({LENS_SPECIFICATION: (*ZOOM[:2], Ratio(35, 10), Ratio(56, 10))}, "24-70mm f/3.5-5.6"),
+        ({LENS_SPECIFICATION: (*ZOOM[:2], Ratio(0, 0), Ratio(0, 0))}, "24-70mm"),
+        ({LENS_SPECIFICATION: (Ratio(0, 0),) * 4}, None),
+        ({LENS_SPECIFICATION: (ZOOM[1], ZOOM[0], *ZOOM[2:])}, None),
+        ({LENS_SPECIFICATION: ZOOM[:3]}, None),
+        ({LENS_MAKE: "Canon"}, None),
+        ({LENS: "----"}, None),
+    ],
+)
+def test_lens(tags: dict[int, object], lens: str | None) -> None:
+    assert read(exif_ifd=tags).lens == lens
 
 
 @pytest.mark.parametrize(
@@ -220,7 +322,9 @@ def test_orientation(value: object, orientation: int | None) -> None:
         ("  NIKON \t CORPORATION\r\n", "NIKON CORPORATION"),
         ("NIKON\0\x1b[31mCORP", "NIKON [31mCORP"),
         ("Can\ud800on", "Can on"),
-        (b"\xff\xfe Leica", "\ufffd\ufffd Leica"),
+        ("Café 1".encode(), "Café 1"),
+        ("Café 1".encode("latin-1"), "Café 1"),
+        (b"Canon\0 what was here before", "Canon"),
         ("x" * 1000, "x" * MAX_TEXT),
         ("----", None),
         ("\0\0", None),
@@ -257,9 +361,9 @@ def directory(*tags: int) -> st.SearchStrategy[dict[int, object]]:
 
 
 @given(
-    directory(MAKE, MODEL, ORIENTATION),
-    directory(DATE, OFFSET, SUB_SECONDS, ISO, ISO_SPEED, F_NUMBER, EXPOSURE_TIME, FOCAL_LENGTH, LENS),
-    st.one_of(directory(1, 2, 3, 4), directory(2, 4).map(lambda tags: ARETINE_SQUARE | tags)),
+    directory(*BASE_TAGS),
+    directory(*EXIF_TAGS),
+    st.one_of(directory(*GPS_TAGS), directory(2, 4).map(lambda tags: ARETINE_SQUARE | tags)),
 )
 def test_arbitrary_values_give_sound_metadata_or_none(
     base: dict[int, object], exif_ifd: dict[int, object], gps_ifd: dict[int, object]
@@ -272,6 +376,8 @@ def test_arbitrary_values_give_sound_metadata_or_none(
         assert number is None or 0 < number < math.inf
     for text in (metadata.camera_make, metadata.camera_model, metadata.lens, metadata.captured_at):
         assert text is None or 1 <= len(text.encode()) <= 4 * MAX_TEXT
+    assert metadata.altitude_m is None or MIN_ALTITUDE <= metadata.altitude_m <= MAX_ALTITUDE
+    assert metadata.local_time in (True, False)
     if metadata.location is not None:
         assert -90 <= metadata.location.lat <= 90
         assert -180 <= metadata.location.lon <= 180

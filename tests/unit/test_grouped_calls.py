@@ -61,6 +61,7 @@ async def test_a_leaver_does_not_take_the_others_along() -> None:
     assert await asyncio.gather(*others) == [4, 6]
     with pytest.raises(asyncio.CancelledError):
         await calling
+    assert doubler.calls == [[1], [2, 3]], "nothing is asked for twice"
 
 
 async def test_a_waiter_that_left_is_not_asked_for() -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,38 @@ def test_an_image_in_a_batch_is_the_image_alone(engine: OpenClipEngine) -> None:
     pictures = [noise(seed) for seed in range(5)]
     alone = np.concatenate([embed(engine, picture) for picture in pictures])
     assert np.allclose(embed(engine, *pictures), alone, atol=1e-5)
+
+
+def test_passes_beside_one_another_do_not_disturb_each_other(engine: OpenClipEngine) -> None:
+    inputs = [engine.preprocess(noise(seed)) for seed in range(3)]
+    alone = engine.embed_images(inputs)
+    with ThreadPoolExecutor(4) as pool:
+        many = [pool.submit(engine.embed_images, inputs) for _ in range(8)]
+        single = [pool.submit(engine.embed_images, inputs[:1]) for _ in range(8)]
+        text = pool.submit(engine.embed_texts, ["a cat"])
+        assert all(np.allclose(each.result(), alone, atol=1e-5) for each in many)
+        assert all(np.allclose(each.result(), alone[:1], atol=1e-5) for each in single)
+        assert text.result().shape == (1, 24)
+    assert engine.passes_at_once >= 1
+    assert engine.batch_size >= 1
+
+
+def test_only_a_lone_input_gets_all_cores(engine: OpenClipEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[int] = []
+    monkeypatch.setattr(engine, "_cores", 8)
+    monkeypatch.setattr(torch, "set_num_threads", given.append)
+    image = engine.preprocess(noise(1))
+    given.clear()
+    engine.embed_images([image])
+    engine.embed_images([image, image])
+    engine.embed_texts(["a cat"])
+    with engine._cores_for(1):
+        engine.embed_images([image])
+    assert given == [8, 1, 8, 8, 1]
+
+
+def test_the_input_side_is_what_preprocessing_scales_to(engine: OpenClipEngine) -> None:
+    assert engine.input_side == 32 == engine.preprocess(noise(1)).shape[1]
 
 
 def test_preprocessing_is_open_clips_own_and_leaves_the_image_upright(engine: OpenClipEngine) -> None:

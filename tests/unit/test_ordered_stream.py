@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import AsyncIterator
 
 import pytest
@@ -75,3 +76,48 @@ async def test_an_error_of_the_source_comes_after_the_answers_before_it() -> Non
     assert await anext(answers) == 1
     with pytest.raises(ValueError, match="broken source"):
         await anext(answers)
+
+
+async def test_each_item_is_given_back_once_however_its_work_ends() -> None:
+    given_back: list[int] = []
+
+    async def work(number: int) -> int:
+        if number == 3:
+            raise ValueError("three")
+        if number > 3:
+            await asyncio.Event().wait()
+        return number
+
+    with pytest.raises(ValueError, match="three"):
+        async for _ in in_order(numbers(20), work, 8, given_back.append):
+            pass
+    await asyncio.sleep(0)
+    assert sorted(given_back) == list(range(len(given_back)))
+    assert len(given_back) > 4, "some of those that were cancelled had not begun"
+
+
+async def test_an_item_is_let_go_of_while_the_next_one_is_waited_for() -> None:
+    class Large:
+        """Something whose end can be seen."""
+
+    kept: weakref.WeakSet[Large] = weakref.WeakSet()
+    come = asyncio.Event()
+
+    async def items() -> AsyncIterator[Large]:
+        item = Large()
+        kept.add(item)
+        held = [item]
+        del item
+        yield held.pop()
+        await come.wait()
+        yield Large()
+
+    async def work(_: Large) -> int:
+        return 1
+
+    answers = in_order(items(), work, window=4)
+    assert await anext(answers) == 1
+    await asyncio.sleep(0.01)
+    assert not kept
+    come.set()
+    assert [answer async for answer in answers] == [1]

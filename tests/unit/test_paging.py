@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import base64
+import json
+import math
+from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shoal.v1.image_service_pb2 import ListImagesRequest, SearchImagesRequest
+from shoal.v1.image_pb2 import QueryTerm
+from shoal.v1.image_service_pb2 import ListImagesRequest, RecommendImagesRequest, SearchImagesRequest
+from shoal_server.application.images import Position
+from shoal_server.application.ports import CapturePosition
 from shoal_server.domain.errors import InvalidField, InvalidPageToken
-from shoal_server.rpc.paging import MAX_PAGE_SIZE, make_token, page_size, read_token
+from shoal_server.rpc import convert, paging
+from shoal_server.rpc.paging import MAX_PAGE_SIZE, make_token, offset_of, page_size, read_token
+from shoal_server.rpc.positions import position_of, token_of
 
 
 @given(st.text(max_size=80))
@@ -54,5 +62,128 @@ def test_page_size() -> None:
     assert page_size(0, 10) == 10
     assert page_size(7, 10) == 7
     assert page_size(10**6, 10) == MAX_PAGE_SIZE
-    with pytest.raises(InvalidField):
+    with pytest.raises(InvalidField, match="page_size: -1 is negative"):
         page_size(-1, 10)
+    with pytest.raises(InvalidField, match="limit: -1 is negative") as raised:
+        page_size(-1, 20, "limit")
+    assert raised.value.metadata == {"field": "limit"}
+
+
+def test_a_request_is_as_it_was_after_its_tokens() -> None:
+    request = SearchImagesRequest(parent="collections/a", image_content=b"x" * 1000, page_size=5)
+    request.page_token = make_token(request, "5")
+    before = request.SerializeToString(deterministic=True)
+    assert read_token(request, request.page_token) == "5"
+    make_token(request, "10")
+    assert request.SerializeToString(deterministic=True) == before
+
+
+def test_tokens_of_requests_that_differ_in_one_byte_of_an_image_differ() -> None:
+    content = bytearray(b"x" * 100_000)
+    request = SearchImagesRequest(terms=[QueryTerm(image_content=bytes(content))], page_size=5)
+    token = make_token(request, "5")
+    assert read_token(request, token) == "5"
+    content[50_000] ^= 1
+    with pytest.raises(InvalidPageToken):
+        read_token(SearchImagesRequest(terms=[QueryTerm(image_content=bytes(content))], page_size=5), token)
+
+
+def forged(body: bytes) -> str:
+    """A token with the right checksum: that is no secret."""
+    return base64.urlsafe_b64encode(paging._checksum(body) + body).decode()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"1", b"null", b"[]", b'["x"]', b'"xy"', b"[" * 100_000, b'["x", ' + b"9" * 5000 + b"]", b"\xff", b"{}"],
+    ids=lambda body: body[:8].decode(errors="replace"),
+)
+def test_forged_tokens_are_refused(body: bytes) -> None:
+    with pytest.raises(InvalidPageToken):
+        read_token(ListImagesRequest(parent="collections/a"), forged(body))
+
+
+@pytest.mark.parametrize("cursor", [5, None, ["a"], {"a": 1}])
+def test_forged_cursors_that_are_no_texts_are_refused(cursor: object) -> None:
+    request = ListImagesRequest(parent="collections/a")
+    fingerprint, _ = json.loads(base64.urlsafe_b64decode(make_token(request, "x"))[8:])
+    assert read_token(request, forged(json.dumps([fingerprint, "x"]).encode())) == "x"
+    with pytest.raises(InvalidPageToken):
+        read_token(request, forged(json.dumps([fingerprint, cursor]).encode()))
+
+
+@pytest.mark.parametrize("number", [0, 7, 10**12 - 1])
+def test_an_offset_is_read(number: int) -> None:
+    assert offset_of(str(number)) == number
+
+
+def test_no_offset_begins() -> None:
+    assert offset_of("") == 0
+
+
+@pytest.mark.parametrize("text", ["-5", "+5", "x", "1e3", "1_0", " 1", "1 ", "1.0", "²", "１", "9" * 13, "9" * 5000])
+def test_what_is_no_offset_is_refused(text: str) -> None:
+    with pytest.raises(InvalidPageToken):
+        offset_of(text)
+
+
+NIL = UUID(int=0)
+LAST = UUID(int=2**128 - 1)
+
+
+@pytest.mark.parametrize(
+    "position",
+    [
+        Position(),
+        Position(after=NIL),
+        Position(after=LAST),
+        Position(capture=CapturePosition("2019-05-01T12:00:00", LAST)),
+        Position(capture=CapturePosition("9999-12-31T23:59:59.999999", NIL)),
+    ],
+    ids=str,
+)
+def test_a_position_comes_back(position: Position) -> None:
+    assert position_of(token_of(position)) == position
+
+
+def test_no_position_begins() -> None:
+    assert position_of("") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "zzz",
+        "**",
+        "[",
+        "[1]",
+        "[1, 2]",
+        "[[], {}]",
+        '["x", "y"]',
+        f'["2019", "{NIL}"]',
+        f'["2019-01-01T00:00:00", "{NIL}", 1]',
+        f'["2019-01-01T00:00:00+00:00", "{NIL}"]',
+        f'[null, "{NIL}"]',
+        '["2019-01-01T00:00:00", 5]',
+        '["2019-01-01T00:00:00", null]',
+        '["2019-01-01T00:00:00", "f"]',
+        pytest.param("[" * 100_000, id="deep"),
+        pytest.param("[" + "9" * 5000 + "]", id="long number"),
+    ],
+)
+def test_what_is_no_position_is_refused(text: str) -> None:
+    with pytest.raises(InvalidPageToken):
+        position_of(text)
+
+
+@pytest.mark.parametrize("kind", [SearchImagesRequest, RecommendImagesRequest])
+def test_the_least_score_is_within_what_scores_can_be(
+    kind: type[SearchImagesRequest] | type[RecommendImagesRequest],
+) -> None:
+    assert convert.threshold_of(kind()) is None
+    for threshold in (-1, 0, 0.25, 1):
+        assert convert.threshold_of(kind(score_threshold=threshold)) == threshold
+    for threshold in (math.nan, math.inf, -math.inf, 1.001, -1.001, 1e30):
+        with pytest.raises(InvalidField, match=r"score_threshold: .* is not within -1 and 1") as raised:
+            convert.threshold_of(kind(score_threshold=threshold))
+        assert raised.value.metadata == {"field": "score_threshold"}

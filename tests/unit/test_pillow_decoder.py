@@ -11,7 +11,6 @@ import time
 import zlib
 from collections.abc import AsyncIterator, Callable
 from io import BytesIO
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -91,7 +90,7 @@ async def test_a_multi_picture_jpeg_is_a_jpeg(decoder: ImageDecoder) -> None:
 
     decoded = await decoder.decode(content)
 
-    assert decoded.metadata.format == "JPEG"
+    assert (decoded.metadata.format, decoded.metadata.frame_count) == ("JPEG", 1)
     assert decoded.pixels.shape == (32, 48, 3)
 
 
@@ -217,13 +216,43 @@ async def test_modes_become_rgb(
 async def test_the_first_picture_of_an_animation(decoder: ImageDecoder) -> None:
     first, second = Image.new("RGB", (4, 4), (255, 0, 0)), Image.new("RGB", (4, 4), (0, 0, 255))
 
-    for image_format in ("GIF", "WEBP", "PNG"):
+    for image_format in ("GIF", "WEBP", "PNG", "TIFF", "AVIF"):
         decoded = await decoder.decode(
-            encode(first, image_format, save_all=True, append_images=[second], lossless=True)
+            encode(first, image_format, save_all=True, append_images=[second, first, second], lossless=True)
         )
 
         assert decoded.pixels.shape == (4, 4, 3)
-        assert decoded.pixels[0, 0].tolist() == [255, 0, 0]
+        assert np.abs(decoded.pixels[0, 0].astype(int) - [255, 0, 0]).max() < 8
+        assert decoded.metadata.frame_count == 4
+
+
+async def test_a_picture_before_an_animation_counts(decoder: ImageDecoder) -> None:
+    frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue", "lime")]
+
+    decoded = await decoder.decode(
+        encode(frames[0], "PNG", save_all=True, append_images=frames[1:], default_image=True)
+    )
+
+    assert decoded.metadata.frame_count == 3
+
+
+async def test_reduced_copies_and_loops_are_no_pages(decoder: ImageDecoder) -> None:
+    def directory(place: int, subfile: int, following: int) -> bytes:
+        tags = [(254, 4, subfile), (256, 3, 2), (257, 3, 1), (258, 3, 8), (259, 3, 1), (262, 3, 1), (273, 4, 8)]
+        tags += [(277, 3, 1), (278, 3, 1), (279, 4, 2)]
+        entries = b"".join(struct.pack("<HHLL", tag, kind, 1, value) for tag, kind, value in tags)
+        return struct.pack("<H", len(tags)) + entries + struct.pack("<L", following)
+
+    size = len(directory(0, 0, 0))
+    places = [10, 10 + size, 10 + 2 * size]
+    content = b"II*\0" + struct.pack("<L", places[0]) + b"\x10\xf0"
+    # A page, its thumbnail, another page, and back to the first.
+    content += directory(places[0], 0, places[1]) + directory(places[1], 1, places[2]) + directory(places[2], 0, 10)
+
+    decoded = await decoder.decode(content)
+
+    assert decoded.metadata.frame_count == 2
+    assert decoded.pixels[0, :, 0].tolist() == [0x10, 0xF0]
 
 
 async def test_empty(decoder: ImageDecoder) -> None:
@@ -248,10 +277,16 @@ async def test_what_is_no_image_is_unsupported(decoder: ImageDecoder, content: b
         await decoder.decode(content)
 
 
-@pytest.mark.skipif(HAS_HEIF, reason="pillow-heif is installed: HEIC is read")
-async def test_heic_without_the_extra_names_the_extra(decoder: ImageDecoder) -> None:
-    with pytest.raises(UnsupportedFormat, match=r"pip install 'shoal\[heic\]'"):
-        await decoder.decode(b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic")
+async def test_heic_without_the_extra_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    decoder = PillowDecoder(max_pixels=MAX_PIXELS)
+
+    try:
+        with pytest.raises(UnsupportedFormat, match=r"pip install 'shoal\[heic\]'") as caught:
+            await decoder.decode(b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic")
+    finally:
+        await decoder.aclose()
+    assert "HEIF" not in caught.value.metadata["allowed"]
 
 
 @pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF"])
@@ -259,10 +294,8 @@ async def test_heic_without_the_extra_names_the_extra(decoder: ImageDecoder) -> 
 async def test_cut_off(decoder: ImageDecoder, image_format: str, share: float) -> None:
     content = encode(photograph(400, 300), image_format)
 
-    with pytest.raises(BrokenImage, match=f"the {image_format} file is damaged or cut off") as caught:
+    with pytest.raises(BrokenImage, match=f"the {image_format} file is damaged or cut off"):
         await decoder.decode(content[: max(32, int(share * len(content)))])
-
-    assert caught.value.__cause__ is not None
 
 
 async def test_cut_off_says_what_to_do(decoder: ImageDecoder) -> None:
@@ -417,49 +450,6 @@ async def test_damaged_bytes_decode_or_are_unreadable(
     check(decoded)
 
 
-@pytest.fixture
-async def large_decoder() -> AsyncIterator[ImageDecoder]:
-    decoder = PillowDecoder(max_pixels=100_000_000)
-    yield decoder
-    await decoder.aclose()
-
-
-async def test_files_of_many_cameras(large_decoder: ImageDecoder, shared_data: Path) -> None:
-    files = [path for path in (shared_data / "exif").rglob("*") if path.suffix in (".jpg", ".tiff")]
-    read = {path.name: await large_decoder.decode(path.read_bytes()) for path in files}
-
-    for decoded in read.values():
-        check(decoded)
-    phone = read["iphone_hdr_YES.jpg"].metadata
-    assert (phone.format, phone.captured_at, phone.iso, phone.f_number) == ("JPEG", "2015-04-10T20:12:23.550", 32, 2.2)
-    assert phone.lens == "iPhone 6 back camera 4.15mm f/2.2"
-    for name in ("DSCN0010.jpg", "DSCN0042.jpg"):
-        location = read[name].metadata.location
-        assert location is not None
-        assert (round(location.lat, 1), round(location.lon, 1)) == (43.5, 11.9)
-
-
-async def test_photographs_of_all_orientations_are_alike(large_decoder: ImageDecoder, shared_data: Path) -> None:
-    folder = shared_data / "exif" / "jpg" / "orientation"
-    first = (await large_decoder.decode((folder / "portrait_1.jpg").read_bytes())).pixels.astype(int)
-
-    for orientation in range(2, 9):
-        decoded = await large_decoder.decode((folder / f"portrait_{orientation}.jpg").read_bytes())
-        assert decoded.metadata.orientation == orientation
-        # Each was drawn on and encoded for itself; turned wrongly, the difference is above 40.
-        assert np.abs(decoded.pixels - first).mean() < 25
-
-
-@pytest.mark.skipif(not HAS_HEIF, reason="pillow-heif is not installed")
-async def test_heic_of_a_phone(large_decoder: ImageDecoder, shared_data: Path) -> None:
-    decoded = await large_decoder.decode((shared_data / "exif" / "heic" / "IMG_5195.HEIC").read_bytes())
-
-    check(decoded)
-    assert decoded.metadata.format == "HEIF"
-    assert decoded.metadata.captured_at == "2021-04-11T15:47:53.054-05:00"
-    assert decoded.metadata.location is not None
-
-
 @pytest.mark.skipif(not HAS_HEIF, reason="pillow-heif is not installed")
 async def test_heic_is_turned_once(decoder: ImageDecoder) -> None:
     register = importlib.import_module("pillow_heif").register_heif_opener
@@ -475,3 +465,28 @@ async def test_heic_is_turned_once(decoder: ImageDecoder) -> None:
 
     assert decoded.metadata.orientation == 6
     assert np.abs(decoded.pixels.astype(int) - np.asarray(photograph())).mean() < 4
+
+
+@pytest.mark.skipif(not HAS_HEIF, reason="pillow-heif is not installed")
+async def test_a_heic_that_lacks_its_end_is_refused(decoder: ImageDecoder) -> None:
+    importlib.import_module("pillow_heif").register_heif_opener()
+    content = encode(photograph(400, 300), "HEIF")
+
+    for share in (0.3, 0.9, 0.999):
+        with pytest.raises(BrokenImage, match="ends before the image does"):
+            await decoder.decode(content[: int(share * len(content))])
+
+
+async def test_an_orientation_that_only_xmp_has(decoder: ImageDecoder) -> None:
+    xmp = (
+        b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        b'<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6" tiff:Make="Canon"/>'
+        b"</rdf:RDF></x:xmpmeta>"
+    )
+    for image_format in ("JPEG", "WEBP", "AVIF"):
+        decoded = await decoder.decode(encode(photograph(), image_format, xmp=xmp))
+
+        assert (decoded.metadata.orientation, decoded.metadata.camera_make) == (6, "Canon")
+        # In AVIF the container's rotation alone counts.
+        shape = (32, 48, 3) if image_format == "AVIF" else (48, 32, 3)
+        assert decoded.pixels.shape == shape

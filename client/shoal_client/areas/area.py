@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from shoal_client import names
+from shoal.v1 import image_pb2
+from shoal_client import conversion, names
+from shoal_client.filters import ImageFilter
 from shoal_client.results import ClusteringRun
 from shoal_client.transport import Transport
 
@@ -32,3 +34,17 @@ class Area:
 
     def _run_name(self, run: ClusteringRun | str) -> str:
         return names.text_name(self.id, names.RUNS, run if isinstance(run, str) else run.id)
+
+    def _filter(
+        self,
+        chosen: ImageFilter | None,
+        *,
+        clusters: Iterable[int] = (),
+        unclustered: bool = False,
+        themes: Iterable[int] = (),
+        places: Iterable[int] = (),
+        moments: Iterable[int] = (),
+    ) -> image_pb2.ImageFilter:
+        """A filter and its short form, both of which must hold."""
+        short = ImageFilter(clusters=clusters, unclustered=unclustered, themes=themes, places=places, moments=moments)
+        return conversion.filter_message(self.id, short if chosen is None else short & chosen)

@@ -7,7 +7,9 @@ from collections.abc import AsyncGenerator, Iterable
 from shoal.v1 import cluster_service_pb2
 from shoal_client import conversion, names, queries
 from shoal_client.areas.area import Area
+from shoal_client.filters import ImageFilter
 from shoal_client.paging import MAX_PAGE, first, walk
+from shoal_client.queries import Term
 from shoal_client.results import Assignment, Cluster, ClusterMatch, Moment, Place, Theme
 from shoal_client.sources import ImageInput
 
@@ -53,30 +55,40 @@ class Clusters(Area):
         image: ImageInput | None = None,
         like: str | None = None,
         vector: Iterable[float] | None = None,
+        minus: str | Term | Iterable[str | Term] = (),
+        terms: Iterable[Term] = (),
+        filter: ImageFilter | None = None,  # noqa: A002 - what it is called everywhere
         limit: int = 10,
     ) -> list[ClusterMatch]:
-        """Clusters that fit something, best first.
+        """Clusters that fit something, or several things at once, best first.
 
         Args:
-            text: what they show, in words. Exactly one of the first four is given.
+            text: what they show, in words. At least one of the first four or of ``terms`` is given.
             image: a path or a file's bytes.
             like: id of a stored image.
             vector: an embedding of the collection's model, of any length above 0.
+            minus: what they do not show; a text or a term counts half if it has no weight.
+            terms: more to look for; at most 32 things in all.
+            filter: only clusters with such images.
             limit: at most this many, at least 1.
 
         Raises:
-            InvalidArgument: not exactly one query, an empty text, a vector of another dimension, an unreadable image.
+            InvalidArgument: nothing to look for, an empty text, a vector of another dimension, an unreadable image.
         """
-        query = await queries.query_fields(
-            self.id, self._transport.max_file_bytes, text=text, image=image, like=like, vector=vector
-        )
+        wanted = queries.wanted_terms(text=text, image=image, like=like, vector=vector, minus=minus, terms=terms)
+        query = await queries.search_fields(self.id, self._transport.max_file_bytes, wanted)
+        chosen = self._filter(filter) if filter else None
 
         async def fetch(token: str) -> tuple[list[ClusterMatch], str]:
             request = cluster_service_pb2.SearchClustersRequest(
-                parent=self._parent, page_size=min(limit, MAX_PAGE), page_token=token, **query
+                parent=self._parent, filter=chosen, page_size=min(limit, MAX_PAGE), page_token=token, **query
             )
-            page = await self._transport.call(self._transport.clusters.SearchClusters, request)
-            found = [ClusterMatch(conversion.cluster(each.cluster), each.score) for each in page.results]
+            with queries.naming(each.image for each in wanted):
+                page = await self._transport.call(self._transport.clusters.SearchClusters, request)
+            found = [
+                ClusterMatch(conversion.cluster(each.cluster), each.score, each.matching if filter else None)
+                for each in page.results
+            ]
             return found, page.next_page_token
 
         return await first(limit, walk(fetch))
@@ -99,7 +111,9 @@ class Clusters(Area):
             self.id, self._transport.max_file_bytes, image=image, like=like, vector=vector
         )
         request = cluster_service_pb2.AssignImageRequest(parent=self._parent, **query)
-        return conversion.assignment(await self._transport.call(self._transport.clusters.AssignImage, request))
+        with queries.naming([image]):
+            answer = await self._transport.call(self._transport.clusters.AssignImage, request)
+        return conversion.assignment(answer)
 
     async def themes(self) -> list[Theme]:
         """The active run's tree of themes, parents before children; none before the first run.

@@ -11,14 +11,16 @@ from shoal_client.cli.clusters import clusters_app
 from shoal_client.cli.collections import collections_app
 from shoal_client.cli.corrections import corrections, undo
 from shoal_client.cli.demo import demo
+from shoal_client.cli.duplicates import duplicates
 from shoal_client.cli.export import export
+from shoal_client.cli.facets import facets
 from shoal_client.cli.group import SERVER_PANEL, ShoalGroup
 from shoal_client.cli.images import images_app
 from shoal_client.cli.ingest import ingest
 from shoal_client.cli.noise import noise_app
 from shoal_client.cli.runs import runs_app
 from shoal_client.cli.schedule import schedule_app
-from shoal_client.cli.search import search
+from shoal_client.cli.search import recommend, search
 
 IMAGES = "Images"
 CLUSTERING = "Clustering"
@@ -33,6 +35,9 @@ app = typer.Typer(
 )
 app.command(rich_help_panel=IMAGES)(ingest)
 app.command(rich_help_panel=IMAGES)(search)
+app.command(rich_help_panel=IMAGES)(recommend)
+app.command(rich_help_panel=IMAGES)(facets)
+app.command(rich_help_panel=IMAGES)(duplicates)
 app.command(rich_help_panel=IMAGES)(assign)
 app.add_typer(images_app, name="images", rich_help_panel=IMAGES)
 app.command(rich_help_panel=IMAGES)(export)

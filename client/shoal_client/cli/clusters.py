@@ -7,26 +7,27 @@ from typing import Annotated
 
 import typer
 
+from shoal_client.cli.bundles import bundled
+from shoal_client.cli.filter_options import filters
 from shoal_client.cli.options import (
     DEFAULT_COLLECTION,
     BestOption,
     ClusterArgument,
     CollectionOption,
-    ImageOption,
     JsonOption,
-    LikeOption,
     LimitOption,
     ServerOption,
-    TextArgument,
     ThemeFilterOption,
     opened,
-    query,
     refuse_before_subcommand,
 )
 from shoal_client.cli.output import console, print_json, print_records, printable
+from shoal_client.cli.query_options import query
 from shoal_client.cli.records import cluster_details, cluster_match_record, cluster_record
 from shoal_client.cli.theme_tree import print_tree
 from shoal_client.cli.words import clock, count
+from shoal_client.filters import ImageFilter
+from shoal_client.queries import Term
 from shoal_client.results import Cluster, NameSource
 from shoal_client.transport import DEFAULT_TARGET
 
@@ -87,20 +88,25 @@ def show(
 
 
 @clusters_app.command()
+@bundled(wanted=query, chosen=filters)
 def search(
-    text: TextArgument = None,
-    image: ImageOption = None,
-    like: LikeOption = None,
+    wanted: list[Term],
     limit: BestOption = 10,
     collection: CollectionOption = DEFAULT_COLLECTION,
     server: ServerOption = DEFAULT_TARGET,
     as_json: JsonOption = False,
+    *,
+    chosen: ImageFilter,
 ) -> None:
-    """Finds the clusters that fit a text, a file or a stored image, best first."""
-    wanted = query(text, image, like)
+    """Finds the clusters that fit a text, a file or a stored image, or several together, best first.
+
+    With conditions on images: only clusters that have such images, and how many.
+    """
     with opened(server, collection) as target:
-        matches = target.search_clusters(**wanted, limit=limit)
+        matches = target.search_clusters(terms=wanted, filter=chosen, limit=limit)
     columns = {"id": "id", "name": "name", "score": "score", "size": "images"}
+    if chosen:
+        columns["matching"] = "matching"
     print_records(map(cluster_match_record, matches), columns, as_json=as_json)
 
 

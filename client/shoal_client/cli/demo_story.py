@@ -15,8 +15,9 @@ from rich.table import Table
 from shoal_client.cli.assign import sentence
 from shoal_client.cli.cluster import recluster
 from shoal_client.cli.following import show_result
-from shoal_client.cli.ingest import Tally, store
+from shoal_client.cli.ingest_tally import Tally
 from shoal_client.cli.output import console, printable
+from shoal_client.cli.storing import store
 from shoal_client.collection import Collection
 from shoal_client.results import Assignment, Cluster, ClusteringParameters
 
@@ -57,7 +58,7 @@ def tell(collection: Collection, pictures: Pictures, address: str) -> None:
     """
     _heading(f"{len(pictures.files)} pictures go in")
     tally = Tally(as_json=False)
-    store(collection, pictures.files, [], tally)
+    store(collection, pictures.files, tally, lambda: len(pictures.files))
     tally.show()
 
     _heading("They are clustered")

@@ -2,123 +2,208 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
+from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from shoal_client.cli.interruption import Interruptible
+from shoal_client.bulk.failures import FailureFile, Retry
+from shoal_client.bulk.journal import default_journal
+from shoal_client.bulk.values import attribute
+from shoal_client.bulk.watch import FolderWatch
+from shoal_client.cli.group import FAILURE, INTERRUPTED
+from shoal_client.cli.ingest_plan import STDIN, Plan
+from shoal_client.cli.ingest_tally import Tally
 from shoal_client.cli.options import DEFAULT_COLLECTION, CollectionOption, JsonOption, ServerOption, opened
-from shoal_client.cli.output import console, error_console, print_json, warn
-from shoal_client.cli.progress import image_progress
-from shoal_client.cli.records import failure_record, ingest_record
-from shoal_client.collection import Collection
-from shoal_client.errors import NotFound, ShoalError
-from shoal_client.files import FoundFiles, find_images
-from shoal_client.results import IngestResult, Outcome
+from shoal_client.cli.output import complain
+from shoal_client.cli.storing import Manner, store
+from shoal_client.errors import NotFound
+from shoal_client.sources import BadSource, Common, NearDuplicates, NewImage
 from shoal_client.transport import DEFAULT_TARGET
 
 SOME_FAILED = 3
 
+_EMPTY = "is empty: is a variable unset? Name the file or folder; the current folder is ."
+
+_WHICH = "Which images"
+_SAID = "What is said of them"
+_HOW = "How they are stored"
+_AGAIN = "Interrupted, failed, and yet to come"
+
 
 def ingest(
     paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH...", readable=False, help="Image files, or folders to walk.")
-    ],
-    tag: Annotated[list[str] | None, typer.Option("--tag", metavar="TAG", help="A label; may be repeated.")] = None,
+        list[str] | None,
+        typer.Argument(
+            metavar="PATH...",
+            help="Image files, folders to walk, quoted patterns such as 'photos/**/*.jpg', zip and tar archives; - for "
+            "a list of paths on stdin.",
+        ),
+    ] = None,
+    manifest: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--manifest",
+            metavar="FILE",
+            help="A CSV or Parquet table: column path (relative to the table) or uri, tags separated by ; or |, and "
+            "every other column an attribute; may be repeated.",
+            rich_help_panel=_WHICH,
+        ),
+    ] = None,
+    from_stdin: Annotated[
+        bool,
+        typer.Option("--from-stdin", help="Take a list of paths from stdin; the same as -.", rich_help_panel=_WHICH),
+    ] = False,
+    null: Annotated[
+        bool,
+        typer.Option(
+            "-0", "--null", help="That list is separated by null bytes: find -print0.", rich_help_panel=_WHICH
+        ),
+    ] = False,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option("--tag", metavar="TAG", help="A label; may be repeated.", rich_help_panel=_SAID),
+    ] = None,
+    attributes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--attribute",
+            metavar="KEY=VALUE",
+            help="A text, a number, true or false by a name; may be repeated.",
+            rich_help_panel=_SAID,
+        ),
+    ] = None,
+    drop_gps: Annotated[
+        bool, typer.Option("--drop-gps", help="Do not store where they were taken.", rich_help_panel=_HOW)
+    ] = False,
+    near_duplicates: Annotated[
+        NearDuplicates | None,
+        typer.Option(
+            help="What to do with an image that looks like a stored one: keep it, tag it near-duplicate, or skip it; "
+            "as the server is set if left out.",
+            rich_help_panel=_HOW,
+        ),
+    ] = None,
+    by_uri: Annotated[
+        bool,
+        typer.Option(
+            "--by-uri",
+            help="Send only the files' URIs: the server reads them itself, if SHOAL_INGEST_ROOTS allows it.",
+            rich_help_panel=_HOW,
+        ),
+    ] = False,
+    journal: Annotated[
+        Path | None,
+        typer.Option(
+            "--journal",
+            metavar="FILE",
+            help="Remembers what is stored, so that it is not read again; ~/.local/state/shoal/ingest.sqlite if left "
+            "out.",
+            rich_help_panel=_AGAIN,
+        ),
+    ] = None,
+    no_journal: Annotated[
+        bool,
+        typer.Option("--no-journal", help="Read and send everything, and remember nothing.", rich_help_panel=_AGAIN),
+    ] = False,
+    failures: Annotated[
+        Path | None,
+        typer.Option(
+            "--failures", metavar="FILE", help="Write those that fail there, as JSON lines.", rich_help_panel=_AGAIN
+        ),
+    ] = None,
+    retry: Annotated[
+        Path | None,
+        typer.Option(
+            "--retry",
+            metavar="FILE",
+            help="Ingest those that failed, from a file of --failures; given to both, it keeps what still fails.",
+            rich_help_panel=_AGAIN,
+        ),
+    ] = None,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", help="Go on with what comes into the folders, until Ctrl-C.", rich_help_panel=_AGAIN),
+    ] = False,
     collection: CollectionOption = DEFAULT_COLLECTION,
     server: ServerOption = DEFAULT_TARGET,
     as_json: JsonOption = False,
 ) -> None:
-    """Stores images. Exit code 0: all are in; 3: some failed, each named on stderr; 1: nothing could be done."""
-    tally = Tally(as_json=as_json)
+    """Stores images, each once. What is stored already is not even read again: an interrupted ingest is repeated.
+
+    Exit code 0: all are in; 3: some failed, each named on stderr, and the others are in; 1: none is in.
+    """
+    given = paths or []
+    if "" in given:
+        raise typer.BadParameter(f"a PATH {_EMPTY}")
+    plan = Plan(
+        [Path(path) for path in given if path != STDIN],
+        manifest or [],
+        None if retry is None else Retry(retry),
+        from_stdin or STDIN in given,
+        null,
+    )
+    check(plan, watch=watch, journal=journal, no_journal=no_journal)
+    manner = Manner(
+        Common(tuple(tag or ()), dict(map(attribute, attributes or ())), by_uri),
+        drop_location=drop_gps,
+        near_duplicates=near_duplicates,
+        journal=None if no_journal else journal or default_journal(),
+    )
+    tally = Tally(as_json=as_json, left_out=plan.left_out, drop_location=drop_gps)
+    everything_tried = False
     try:
-        found = find_images(paths)
-        tally.pass_over(found)
-        for problem in found.problems:
-            tally.fail(problem.metadata["path"], problem)
-        if not found.files:
-            raise NotFound(f"no image files were found in {', '.join(str(path) for path in paths)}")
-        with opened(server, collection, make=True) as target:
-            store(target, found.files, tag or [], tally)
-    finally:
-        tally.show()
+        with ExitStack() as stack:
+            if failures is not None:
+                tally.failures = stack.enter_context(FailureFile(failures, plan.retry, manner.common))
+            stack.callback(tally.show)
+            # Begun before anything is looked for, so that nothing comes unseen in between.
+            watched = stack.enter_context(FolderWatch(plan.folders)) if watch else None
+            images = found(plan, tally, may_be_empty=watch)
+            if images is not None:
+                with opened(server, collection, make=True) as target:
+                    store(target, images, tally, plan.count, manner=manner, watched=watched, ends_program=True)
+                    everything_tried = True
+    except KeyboardInterrupt as error:
+        if not everything_tried:
+            complain("interrupted; run it again: what is stored is kept")
+            raise typer.Exit(INTERRUPTED) from error
     if tally.failed:
-        raise typer.Exit(SOME_FAILED)
+        raise typer.Exit(FAILURE if tally.nothing_is_in else SOME_FAILED)
 
 
-class Tally:
-    """Counts what became of the images, and names those that failed as they do."""
-
-    def __init__(self, *, as_json: bool) -> None:
-        self.stored = 0
-        self.duplicates = 0
-        self.failed = 0
-        self.found = FoundFiles()
-        self.console = error_console()
-        self._as_json = as_json
-        self._began = time.monotonic()
-
-    def count(self, path: Path, result: IngestResult) -> None:
-        """Counts one result."""
-        match result.outcome:
-            case Outcome.STORED:
-                self.stored += 1
-            case Outcome.DUPLICATE:
-                self.duplicates += 1
-            case Outcome.FAILED if result.error is not None:
-                self.fail(str(path), result.error)
-
-    def fail(self, path: str, error: ShoalError) -> None:
-        """Counts and names one failure."""
-        self.failed += 1
-        text = error.message if path in error.message else f"{path}: {error.message}"
-        warn(f"failed: {text}", self.console)
-        if self._as_json:
-            print_json(failure_record(path, error))
-
-    def pass_over(self, found: FoundFiles) -> None:
-        """Keeps what a search for files left out, to be told at the end."""
-        self.found = found
-
-    def show(self) -> None:
-        """Prints what was left out, and the sums."""
-        for line in left_out(self.found):
-            warn(line, self.console)
-        skipped = self.found.passed_over.total()
-        seconds = time.monotonic() - self._began
-        if self._as_json:
-            print_json(ingest_record(self.stored, self.duplicates, self.failed, skipped, seconds))
-        else:
-            sums = f"{self.stored} stored, {self.duplicates} duplicates, {self.failed} failed"
-            console().print(f"{sums} in {seconds:.1f} s")
-
-
-def left_out(found: FoundFiles) -> Iterator[str]:
-    """Lines about the files and folders that were not taken from the folders given."""
-    if number := found.passed_over.total():
-        kinds = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in found.passed_over.most_common())
-        subject = "1 file was" if number == 1 else f"{number} files were"
-        yield f"{subject} passed over: {kinds}; name a file to send it anyway"
-    for folder in found.linked_folders:
-        yield f"linked folder {folder} is not followed"
-
-
-def store(collection: Collection, files: list[Path], tags: list[str], tally: Tally) -> None:
-    """Ingests files with a progress bar.
-
-    An interrupt stops the sending and waits a moment for the answers to what is under way, so that they are counted.
+def check(plan: Plan, *, watch: bool, journal: Path | None, no_journal: bool) -> None:
+    """Refuses options that make no sense together.
 
     Raises:
-        ShoalError: the ingest as a whole failed.
-        KeyboardInterrupt: it was interrupted; what was answered until then is counted.
+        typer.BadParameter: there are some.
     """
-    with Interruptible(files) as sending, image_progress(tally.console) as progress:
-        bar = progress.add_task("ingesting", total=len(files))
-        for result in collection.ingest(sending, tags=tags):
-            tally.count(files[result.index], result)
-            progress.advance(bar)
-        if sending.interrupted:
-            raise KeyboardInterrupt
+    if not (plan.paths or plan.manifests or plan.retry or plan.from_stdin):
+        raise typer.BadParameter("give a PATH, --manifest FILE, --from-stdin or --retry FILE")
+    if plan.null and not plan.from_stdin:
+        raise typer.BadParameter("--null goes with a list on stdin: - or --from-stdin")
+    if journal is not None and no_journal:
+        raise typer.BadParameter("give one of --journal FILE and --no-journal")
+    if watch and not plan.folders:
+        raise typer.BadParameter("--watch needs a folder among the paths")
+
+
+def found(plan: Plan, tally: Tally, *, may_be_empty: bool) -> Iterator[NewImage | BadSource] | None:
+    """The images from the first that may be one; what is bad before it is named. None: there is nothing to try again.
+
+    Raises:
+        NotFound: there are none.
+    """
+    images = plan.images()
+    for each in images:
+        if not isinstance(each, BadSource):
+            return chain([each], images)
+        tally.fail(each)
+    if may_be_empty:
+        return iter(())
+    if plan.retry is not None:
+        return None
+    raise NotFound(f"no image files were found in {plan.names}")

@@ -7,14 +7,13 @@ import os
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Annotated, TypedDict
+from typing import Annotated
 
 import typer
 
 from shoal_client.client import Client
 from shoal_client.collection import Collection
-from shoal_client.errors import InvalidArgument
+from shoal_client.errors import InvalidArgument, NotFound
 from shoal_client.transport import DEFAULT_MAX_MESSAGE_BYTES, DEFAULT_TARGET
 
 DEFAULT_COLLECTION = "default"
@@ -28,23 +27,8 @@ ServerOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object a line instead of a table.")]
 LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="At most this many; all if left out.")]
 BestOption = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="At most this many.")]
-TextArgument = Annotated[str | None, typer.Argument(metavar="[TEXT]", help="What to look for, in words.")]
-ImageOption = Annotated[
-    Path | None, typer.Option("--image", metavar="FILE", readable=False, help="Look for what this file shows.")
-]
-LikeOption = Annotated[str | None, typer.Option("--like", metavar="ID", help="Look for what this stored image shows.")]
-ClusterFilterOption = Annotated[
-    list[int] | None, typer.Option("--cluster", metavar="ID", help="Only images in this cluster; may be repeated.")
-]
-UnclusteredOption = Annotated[bool, typer.Option("--unclustered", help="Only images in no cluster.")]
 ThemeFilterOption = Annotated[
     list[int] | None, typer.Option("--theme", metavar="ID", help="Only what is below this theme; may be repeated.")
-]
-PlaceFilterOption = Annotated[
-    list[int] | None, typer.Option("--place", metavar="ID", help="Only images taken at this place; may be repeated.")
-]
-MomentFilterOption = Annotated[
-    list[int] | None, typer.Option("--moment", metavar="ID", help="Only images of this moment; may be repeated.")
 ]
 AuthorOption = Annotated[
     str | None,
@@ -55,33 +39,6 @@ RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Id of a run.")]
 RunningArgument = Annotated[
     str | None, typer.Argument(metavar="[RUN]", help="Id of a run; the one under way if left out.")
 ]
-
-
-class Filters(TypedDict):
-    """Which images; an empty list lets all through."""
-
-    clusters: list[int]
-    unclustered: bool
-    themes: list[int]
-    places: list[int]
-    moments: list[int]
-
-
-def filters(
-    cluster: list[int] | None,
-    unclustered: bool,
-    theme: list[int] | None,
-    place: list[int] | None,
-    moment: list[int] | None,
-) -> Filters:
-    """Which images were asked for."""
-    return {
-        "clusters": cluster or [],
-        "unclustered": unclustered,
-        "themes": theme or [],
-        "places": place or [],
-        "moments": moment or [],
-    }
 
 
 def author_name(given: str | None) -> str:
@@ -100,25 +57,6 @@ def command_line(*words: object, collection: str, server: str) -> str:
     if server != os.environ.get("SHOAL_SERVER", DEFAULT_TARGET):
         options += ["--server", server]
     return shlex.join(["shoal", *map(str, words), *options])
-
-
-class Query(TypedDict):
-    """What to look for; exactly one is not None."""
-
-    text: str | None
-    image: Path | None
-    like: str | None
-
-
-def query(text: str | None, image: Path | None, like: str | None) -> Query:
-    """Checks that exactly one thing to look for was given.
-
-    Raises:
-        typer.BadParameter: none or several were.
-    """
-    if sum(each is not None for each in (text, image, like)) != 1:
-        raise typer.BadParameter("give one of TEXT, --image FILE and --like ID")
-    return {"text": text, "image": image, "like": like}
 
 
 def refuse_before_subcommand(context: typer.Context) -> None:
@@ -162,4 +100,14 @@ def opened(server: str, collection: str, *, make: bool = False) -> Iterator[Coll
     with connection(server) as client:
         if make:
             client.ensure_collection(collection)
-        yield client.collection(collection)
+        try:
+            yield client.collection(collection)
+        except NotFound as error:
+            if error.reason != "COLLECTION_NOT_FOUND":
+                raise
+            raise NotFound(
+                f"there is no collection {collection!r} yet: `shoal ingest` makes it, and `shoal collections` lists "
+                "those that there are",
+                reason=error.reason,
+                metadata=error.metadata,
+            ) from error

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import sys
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -19,6 +20,10 @@ Record = Mapping[str, Any]
 UNLIMITED = 2**20
 #: Fields that are copied: never folded or cut, however narrow the terminal.
 IDS = frozenset({"id"})
+#: Blanks between two columns, as rich's tables have them.
+_GAP = 2
+#: Columns that a folded one has at least: in fewer, a path cannot be read.
+_LEGIBLE = 24
 #: Unicode's categories of control characters, halves of characters, and separators of lines and paragraphs.
 _UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 #: Characters that turn the direction of writing, and so make one name look like another.
@@ -70,17 +75,52 @@ def print_records(records: Iterable[Record], columns: Mapping[str, str], *, as_j
         for record in records:
             print_json(record)
         return
-    rows = [[_cell(record.get(field)) for field in columns] for record in records]
+    rows = [{field: _cell(record.get(field)) for field in columns} for record in records]
+    to = console()
+    if not rows:
+        to.print("none")
+        return
+    widths = {field: max(map(cell_len, (heading, *(row[field] for row in rows)))) for field, heading in columns.items()}
+    widest = max(widths, key=lambda field: (field not in IDS, widths[field]))
+    room = to.width - sum(widths.values()) - _GAP * (len(widths) - 1) + widths[widest]
+    if room < min(widths[widest], _LEGIBLE):
+        _print_stacked(rows, columns, widths, to)
+        return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for index, (field, heading) in enumerate(columns.items()):
-        if field in IDS:
-            longest = max((len(row[index]) for row in rows), default=None)
-            table.add_column(heading, no_wrap=True, min_width=longest)
-        else:
+    for field, heading in columns.items():
+        if field == widest:
             table.add_column(heading, overflow="fold")
+        else:
+            table.add_column(heading, no_wrap=True, min_width=widths[field])
     for row in rows:
-        table.add_row(*map(escape, row))
-    console().print(table if rows else "none", crop=False)
+        table.add_row(*map(escape, row.values()))
+    to.print(table, crop=False)
+
+
+def _print_stacked(
+    rows: Sequence[Mapping[str, str]], columns: Mapping[str, str], widths: Mapping[str, int], to: Console
+) -> None:
+    """A table that is too wide: of each row the ids and what fits beside them, and below it the rest."""
+    left = to.width - sum(widths[field] + _GAP for field in columns if field in IDS)
+    beside = []
+    for field in columns:
+        if field in IDS:
+            beside.append(field)
+        elif widths[field] <= left:
+            beside.append(field)
+            left -= widths[field] + _GAP
+    below = [field for field in columns if field not in beside]
+    gap = " " * _GAP
+
+    def print_row(row: Mapping[str, str], style: str | None) -> None:
+        padded = {field: row[field] + " " * (widths[field] - cell_len(row[field])) for field in columns}
+        first, second = (gap.join(padded[field] for field in fields) for fields in (beside, below))
+        # A terminal folds a long line by itself, and what is copied from there has no line break in it.
+        for line in filter(str.strip, (first, gap + second)):
+            to.print(line.rstrip(), style=style, markup=False, soft_wrap=True)
+
+    for row, style in ((columns, "bold"), *((each, None) for each in rows)):
+        print_row(row, style)
 
 
 def print_record(record: Record, *, as_json: bool) -> None:
@@ -90,7 +130,14 @@ def print_record(record: Record, *, as_json: bool) -> None:
         return
     width = max(map(len, record))
     for field, value in record.items():
-        console().print(f"[bold]{escape(f'{field:<{width}}')}[/bold] {escape(_cell(value))}", soft_wrap=True)
+        console().print(f"[bold]{escape(f'{field:<{width}}')}[/bold] {escape(_whole(value))}", soft_wrap=True)
+
+
+def _whole(value: object) -> str:
+    """A value that has a line of its own: not rounded to what fits a column, for 1/4000 s is not 0."""
+    if value in ([], {}):
+        return "-"
+    return f"{value:.6g}" if isinstance(value, float) else _cell(value)
 
 
 def _cell(value: object) -> str:

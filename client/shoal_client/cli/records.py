@@ -22,14 +22,22 @@ def collection_record(collection: CollectionInfo) -> dict[str, Any]:
 
 def image_record(image: Image) -> dict[str, Any]:
     """A stored image with its payload fields; a field that is not known is left out, except ``cluster_id``."""
+    metadata = asdict(image.metadata)
+    if image.metadata.captured_at is None:
+        del metadata["local_time"]  # there is no time that it could speak of
     groups = {"place_id": image.place_id, "moment_id": image.moment_id}
-    known = {name: value for name, value in (groups | asdict(image.metadata)).items() if value is not None}
+    known = {name: value for name, value in (groups | metadata).items() if value is not None}
+    hashes = {} if image.phash is None else {"phash": image.phash}
     return {
         "id": image.id,
         "uri": image.uri,
+        "also_at": list(image.also_at),
         "cluster_id": image.cluster_id,
         "sha256": image.sha256,
+        **hashes,
         "tags": list(image.tags),
+        # A protobuf map comes in another order each time.
+        "attributes": dict(sorted(image.attributes.items())),
         **known,
         "ingested_at": image.ingested_at.isoformat(),
     }
@@ -82,7 +90,8 @@ def cluster_details(cluster: Cluster) -> dict[str, Any]:
 def cluster_match_record(match: ClusterMatch) -> dict[str, Any]:
     """A cluster found."""
     cluster = match.cluster
-    return {"id": cluster.id, "name": cluster.name, "score": match.score, "size": cluster.size}
+    found = {"id": cluster.id, "name": cluster.name, "score": match.score, "size": cluster.size}
+    return found if match.matching is None else found | {"matching": match.matching}
 
 
 def assignment_record(assignment: Assignment) -> dict[str, Any]:
@@ -102,11 +111,19 @@ def failure_record(path: str, error: ShoalError) -> dict[str, Any]:
     return {"path": path, "error": error.message, "reason": error.reason}
 
 
-def ingest_record(stored: int, duplicates: int, failed: int, skipped: int, seconds: float) -> dict[str, Any]:
-    """What became of an ingest; ``skipped`` files of folders were not sent, ``seconds`` is how long it took."""
+def ingest_record(
+    *, stored: int, duplicates: int, near_duplicates: int, known: int, failed: int, skipped: int, seconds: float
+) -> dict[str, Any]:
+    """What became of an ingest.
+
+    ``known`` of the ``duplicates`` were not even read, ``near_duplicates`` were not stored, ``skipped`` files of
+    folders were not sent, ``seconds`` is how long it took.
+    """
     return {
         "stored": stored,
         "duplicates": duplicates,
+        "near_duplicates": near_duplicates,
+        "known": known,
         "failed": failed,
         "skipped": skipped,
         "seconds": round(seconds, 3),

@@ -1,8 +1,12 @@
 """From the API's messages to the client's results and back; the only place that knows both."""
 
+from shoal_client.conversion.attributes import attribute_message, attribute_messages, attribute_values
 from shoal_client.conversion.clusters import assignment, cluster
 from shoal_client.conversion.collections import collection, schedule_message
 from shoal_client.conversion.corrections import correction, correction_result, noise_reassignment
+from shoal_client.conversion.duplicates import duplicate_group
+from shoal_client.conversion.facets import facet_field_message, facets
+from shoal_client.conversion.filters import filter_message
 from shoal_client.conversion.groupings import moment, place, theme
 from shoal_client.conversion.images import image, ingest_result
 from shoal_client.conversion.parameters import parameters_message
@@ -10,12 +14,19 @@ from shoal_client.conversion.runs import comparison, exported_image, run
 
 __all__ = [
     "assignment",
+    "attribute_message",
+    "attribute_messages",
+    "attribute_values",
     "cluster",
     "collection",
     "comparison",
     "correction",
     "correction_result",
+    "duplicate_group",
     "exported_image",
+    "facet_field_message",
+    "facets",
+    "filter_message",
     "image",
     "ingest_result",
     "moment",

@@ -24,6 +24,16 @@ from shoal_client.results.corrections import (
     NoiseProposal,
     NoiseReassignment,
 )
+from shoal_client.results.duplicates import (
+    Duplicate,
+    DuplicateGroup,
+)
+from shoal_client.results.facets import (
+    Facet,
+    FacetCount,
+    FacetField,
+    Facets,
+)
 from shoal_client.results.groupings import (
     Moment,
     Place,
@@ -70,8 +80,14 @@ __all__ = [
     "Correction",
     "CorrectionKind",
     "CorrectionResult",
+    "Duplicate",
+    "DuplicateGroup",
     "EmbeddingModel",
     "ExportedImage",
+    "Facet",
+    "FacetCount",
+    "FacetField",
+    "Facets",
     "Flow",
     "Granularity",
     "Image",

@@ -63,10 +63,16 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class ClusterMatch:
-    """A cluster and the cosine similarity (-1 to 1) of its centroid to a query."""
+    """A cluster found.
+
+    Attributes:
+        score: cosine similarity of its centroid to the query, -1 to 1.
+        matching: how many of its images the filter lets through; None if there was no filter.
+    """
 
     cluster: Cluster
     score: float
+    matching: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """Batches form behind the :class:`Embedder` port: concurrent callers share a pass of the model.
 
-Preprocessing has a thread pool, the model has one thread, and one task hands the model what is waiting as soon as it
-is free. So a lone request never waits for company, and while the model works on one batch the next is preprocessed
-and collected (continuous batching as in infinity and text-embeddings-inference).
+Preprocessing has a thread pool, the model has a thread for each pass that may run at once, and each of these takes what
+is waiting as soon as it is free. So a lone request never waits for company, and while the model works on one batch the
+next is preprocessed and collected (continuous batching as in infinity and text-embeddings-inference).
 """
 
 from __future__ import annotations
@@ -44,14 +44,30 @@ class _Request(Generic[_Input]):
 
 @dataclass(slots=True)
 class _Lane(Generic[_Input]):
-    """Requests of one kind, first come, first served."""
+    """Requests of one kind, first come, first served.
+
+    Attributes:
+        embed: one pass of the model.
+        largest: most inputs in a pass, no fewer than any request has.
+        at_once: most passes at the same time.
+        under_way: passes at this moment.
+        requests: those that wait.
+    """
 
     embed: Callable[[Sequence[_Input]], _Matrix]
+    largest: int
+    at_once: int
+    under_way: int = 0
     requests: deque[_Request[_Input]] = field(default_factory=deque)
 
-    def take(self, limit: int) -> list[_Request[_Input]]:
-        """The next requests with at most ``limit`` inputs together; callers who left are forgotten."""
+    def take(self) -> list[_Request[_Input]]:
+        """What the next pass is for, empty if it has to wait; callers who left are forgotten."""
         batch: list[_Request[_Input]] = []
+        if self.under_way == self.at_once:
+            return batch
+        # The passes beside this one find their share, now or when they are through with what they have.
+        share = -(-len(self.requests) // self.at_once)
+        limit = self.largest if self.at_once == 1 else min(self.largest, share)
         size = 0
         while self.requests:
             request = self.requests[0]
@@ -73,8 +89,9 @@ class BatchingEmbedder(Embedder):
         """Prepares the queue; :meth:`start` sets it going.
 
         Args:
-            engine: the model; only one thread at a time calls its ``embed_*``.
-            max_batch: images or texts in one pass, at least 1.
+            engine: the model; as many threads as it has passes at once call its ``embed_images``, one at a time its
+                ``embed_texts``.
+            max_batch: images or texts in one pass, at least 1; fewer images where the engine's batches are smaller.
             max_queue: calls under way, from preprocessing to answer, at least 1; a call beyond is refused. Each may
                 hold one preprocessed image in memory.
             preprocess_threads: images preprocessed at the same time, at least 1.
@@ -82,14 +99,18 @@ class BatchingEmbedder(Embedder):
         self._engine = engine
         self._max_batch = max_batch
         self._max_queue = max_queue
-        self._images: _Lane[NDArray[np.float32]] = _Lane(engine.embed_images)
-        self._texts: _Lane[str] = _Lane(engine.embed_texts)
+        passes = engine.passes_at_once
+        self._images: _Lane[NDArray[np.float32]] = _Lane(
+            engine.embed_images, largest=min(max_batch, engine.batch_size), at_once=passes
+        )
+        self._texts: _Lane[str] = _Lane(engine.embed_texts, largest=max_batch, at_once=1)
         self._turns: deque[_Lane[Any]] = deque([self._images, self._texts])
         self._answers: set[asyncio.Future[_Matrix]] = set()
         self._calls = 0
         self._wake = asyncio.Event()
         self._preprocessing = ThreadPoolExecutor(preprocess_threads, thread_name_prefix="shoal-preprocess")
-        self._device = ThreadPoolExecutor(1, thread_name_prefix="shoal-model")
+        self._passes = passes
+        self._device = ThreadPoolExecutor(passes, thread_name_prefix="shoal-model")
         self._worker: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -121,10 +142,10 @@ class BatchingEmbedder(Embedder):
         """Begins to serve, on the running event loop. May be called once."""
         if self._worker is not None:
             raise RuntimeError("the embedder was started before")
-        self._worker = asyncio.create_task(self._work(), name="shoal-batching")
+        self._worker = asyncio.create_task(self._work_all(), name="shoal-batching")
 
     async def aclose(self) -> None:
-        """Refuses new calls, fails those under way and waits for the pass that is running."""
+        """Refuses new calls, fails those under way and waits for the passes that are running."""
         self._closed = True
         if self._worker is not None:
             self._worker.cancel()
@@ -210,16 +231,12 @@ class BatchingEmbedder(Embedder):
         self._wake.set()
         return await answer
 
-    async def _work(self) -> None:
-        """Hands the model one batch after the other, for as long as the embedder lives."""
+    async def _work_all(self) -> None:
+        """Keeps the model's threads at work, for as long as the embedder lives."""
         try:
-            while True:
-                lane, batch = self._next_batch()
-                if batch:
-                    await self._run(lane, batch)
-                else:
-                    self._wake.clear()
-                    await self._wake.wait()
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self._passes):
+                    group.create_task(self._work())
         except Exception:
             _logger.critical(
                 "the task that feeds model %s broke down; nothing is embedded", self.model.name, exc_info=True
@@ -228,12 +245,26 @@ class BatchingEmbedder(Embedder):
         finally:
             self._fail_waiting()
 
+    async def _work(self) -> None:
+        """Hands the model one batch after the other."""
+        while True:
+            lane, batch = self._next_batch()
+            if batch:
+                lane.under_way += 1
+                try:
+                    await self._run(lane, batch)
+                finally:
+                    lane.under_way -= 1
+            else:
+                self._wake.clear()
+                await self._wake.wait()
+
     def _next_batch(self) -> tuple[_Lane[Any], list[_Request[Any]]]:
         """The next batch, images and texts in turn, or an empty one."""
         for _ in range(len(self._turns)):
             lane = self._turns[0]
             self._turns.rotate()
-            batch = lane.take(self._max_batch)
+            batch = lane.take()
             if batch:
                 break
         return lane, batch

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
 import time
 from collections.abc import Sequence
 
@@ -78,6 +79,21 @@ class DebugEngine(EmbeddingEngine):
     def model(self) -> EmbeddingModel:
         """``debug``; the digest covers the method and the dimension."""
         return self._model
+
+    @property
+    def input_side(self) -> int:
+        """Pixels of the grid that is sampled."""
+        return _SIDE
+
+    @property
+    def passes_at_once(self) -> int:
+        """One: the interpreter lock allows no more."""
+        return 1
+
+    @property
+    def batch_size(self) -> int:
+        """Any number: a pass takes its time once, however many images it has."""
+        return sys.maxsize
 
     def preprocess(self, pixels: Pixels) -> NDArray[np.float32]:
         """Samples the image on a 32 x 32 grid; float32 (32, 32, 3), 0 to 1."""

@@ -13,7 +13,7 @@ from shoal_server.application.open_collections import ClusterSet, OpenCollection
 from shoal_server.application.ports import ImageStore
 from shoal_server.application.queries import ImageQuery, Query, QueryVectors
 from shoal_server.domain.cluster import Cluster
-from shoal_server.domain.image import ImageFilter
+from shoal_server.domain.filters import ImageFilter
 from shoal_server.domain.voting import NEIGHBORS, Ballot, decide, vote
 
 

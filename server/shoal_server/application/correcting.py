@@ -241,6 +241,7 @@ class Correcting:
             vectors += [found[present.ids[row]] for row in there]
         dimension = opened.record.model.dimension
         return Scene(
+            collection=opened.id,
             ids=[present.ids[row] for row in kept],
             vectors=np.stack(vectors) if vectors else np.zeros((0, dimension), np.float32),
             cluster_ids=cluster_ids[kept],

@@ -11,6 +11,7 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
+from shoal_server.application.captioning import Captioning
 from shoal_server.application.vocabulary import NamingWords
 from shoal_server.domain.cluster import NOISE, Cluster, NameCandidate, NameSource
 from shoal_server.domain.hints import NO_HINT, time_and_place_hints
@@ -25,6 +26,7 @@ class Scene:
     """Images in their clusters.
 
     Attributes:
+        collection: whose.
         ids: of n images.
         vectors: float32 (n, dimension), unit rows; may be memory-mapped.
         cluster_ids: int64 (n,), -1 for none.
@@ -32,6 +34,7 @@ class Scene:
         locations: where each was taken.
     """
 
+    collection: str
     ids: Sequence[UUID]
     vectors: NDArray[np.float32]
     cluster_ids: NDArray[np.int64]
@@ -42,8 +45,13 @@ class Scene:
 class Describing:
     """Describes clusters and names them."""
 
-    def __init__(self, words: NamingWords) -> None:
+    def __init__(self, words: NamingWords, captioning: Captioning | None = None) -> None:
+        """Args:
+        words: to name clusters with.
+        captioning: suggests names before those; None: nobody does.
+        """
         self._words = words
+        self._captioning = captioning
 
     async def prepare(self) -> None:
         """Gets the words ready, which takes time the first time."""
@@ -79,21 +87,8 @@ class Describing:
             thresholds: by cluster id, of the wanted clusters.
             keep_names: whether those in ``before`` keep the algorithm's names too.
         """
-        vectors = await self._words.vectors()
-        return await asyncio.to_thread(self._describe, scene, wanted, others, before, thresholds, vectors, keep_names)
-
-    def _describe(
-        self,
-        scene: Scene,
-        wanted: Sequence[int],
-        others: Mapping[int, Cluster],
-        before: Mapping[int, Cluster],
-        thresholds: Mapping[int, float],
-        word_vectors: NDArray[np.float32],
-        keep_names: bool,
-    ) -> list[Cluster]:
         beside = {cluster.id: cluster.centroid for cluster in others.values()}
-        found = portraits(scene.ids, scene.vectors, scene.cluster_ids, sorted(wanted), beside)
+        found = await asyncio.to_thread(portraits, scene.ids, scene.vectors, scene.cluster_ids, sorted(wanted), beside)
         taken = {cluster.name for cluster in others.values()}
         fixed = {}
         for cluster in before.values():
@@ -103,31 +98,16 @@ class Describing:
                 fixed[cluster.id] = cluster.name
                 taken.add(cluster.name)
         unnamed = {cluster: portrait for cluster, portrait in found.items() if not (keep_names and cluster in fixed)}
-        names = self._names(scene, unnamed, others, before, taken, word_vectors)
-        now = datetime.now(UTC)
-        records = []
-        for cluster_id, portrait in found.items():
-            former = before.get(cluster_id)
-            candidates = names.get(cluster_id, () if former is None else former.candidates)
-            automatic = candidates[0].name if candidates else f"cluster {cluster_id}"
-            records.append(
-                Cluster(
-                    id=cluster_id,
-                    name=fixed.get(cluster_id, automatic),
-                    name_source=NameSource.AUTOMATIC if former is None else former.name_source,
-                    candidates=candidates,
-                    size=portrait.size,
-                    centroid=portrait.centroid,
-                    cohesion=portrait.cohesion,
-                    threshold=thresholds[cluster_id],
-                    exemplars=portrait.exemplars,
-                    created_at=now if former is None else former.created_at,
-                    borderline=portrait.borderline,
-                    separation=portrait.separation,
-                    holds=frozenset() if former is None else former.holds,
-                )
-            )
-        return records
+        suggested = await self._suggested(scene, unnamed)
+        vectors = await self._words.vectors()
+        names = await asyncio.to_thread(self._names, scene, unnamed, others, before, taken, suggested, vectors)
+        return _records(found, before, thresholds, fixed, names)
+
+    async def _suggested(self, scene: Scene, unnamed: Mapping[int, Portrait]) -> Mapping[int, str]:
+        if self._captioning is None:
+            return {}
+        typical = {cluster: portrait.exemplars for cluster, portrait in unnamed.items()}
+        return await self._captioning.names(scene.collection, typical)
 
     def _names(
         self,
@@ -136,6 +116,7 @@ class Describing:
         others: Mapping[int, Cluster],
         before: Mapping[int, Cluster],
         taken: set[str],
+        suggested: Mapping[int, str],
         word_vectors: NDArray[np.float32],
     ) -> dict[int, tuple[NameCandidate, ...]]:
         """The automatic names of the found clusters, and what else fits; the others only show what fits everything."""
@@ -154,5 +135,39 @@ class Describing:
             present,
             [hints.get(cluster, NO_HINT) for cluster in found],
             taken,
+            [suggested.get(cluster) for cluster in found],
         )
         return dict(zip(found, chosen, strict=True))
+
+
+def _records(
+    found: Mapping[int, Portrait],
+    before: Mapping[int, Cluster],
+    thresholds: Mapping[int, float],
+    fixed: Mapping[int, str],
+    names: Mapping[int, tuple[NameCandidate, ...]],
+) -> list[Cluster]:
+    now = datetime.now(UTC)
+    records = []
+    for cluster_id, portrait in found.items():
+        former = before.get(cluster_id)
+        candidates = names.get(cluster_id, () if former is None else former.candidates)
+        automatic = candidates[0].name if candidates else f"cluster {cluster_id}"
+        records.append(
+            Cluster(
+                id=cluster_id,
+                name=fixed.get(cluster_id, automatic),
+                name_source=NameSource.AUTOMATIC if former is None else former.name_source,
+                candidates=candidates,
+                size=portrait.size,
+                centroid=portrait.centroid,
+                cohesion=portrait.cohesion,
+                threshold=thresholds[cluster_id],
+                exemplars=portrait.exemplars,
+                created_at=now if former is None else former.created_at,
+                borderline=portrait.borderline,
+                separation=portrait.separation,
+                holds=frozenset() if former is None else former.holds,
+            )
+        )
+    return records

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
+from shoal_server.application.unbroken import unbroken
+
 Request = TypeVar("Request")
 Answer = TypeVar("Answer")
 
@@ -31,11 +33,12 @@ class GroupedCalls(Generic[Request, Answer]):
         """The answer to one request."""
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append((request, answer))
-        # Whoever gets the turn first calls for all who wait, and may find that its own was answered meanwhile.
+        # Whoever gets the turn first calls for all who wait, and may find that its own was answered meanwhile. It stays
+        # to the end of the call if it is cancelled: half of a group's work must not be done twice.
         try:
             async with self._turn:
                 while not answer.done():
-                    await self._answer_next()
+                    await unbroken(self._answer_next())
         except asyncio.CancelledError:
             answer.cancel()
             raise
@@ -46,10 +49,6 @@ class GroupedCalls(Generic[Request, Answer]):
         del self._waiting[: self._largest]
         try:
             answers = await self._call([request for request, _ in group])
-        except asyncio.CancelledError:
-            # Only the caller whose turn it was has left: the requests of the others go with the next turn.
-            self._waiting[:0] = group
-            raise
         except Exception as error:  # noqa: BLE001 - handed on to every waiter
             for _, future in group:
                 if not future.done():

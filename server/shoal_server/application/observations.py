@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from shoal_server.application.open_collections import OpenCollection
 from shoal_server.application.ports import Store
-from shoal_server.domain.image import ImageFilter
+from shoal_server.domain.filters import ImageFilter
 from shoal_server.domain.run import ClusteringRun, RunKind
 from shoal_server.domain.schedule import ScheduleState
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal_server.application.activation_gate import ActivationGate
-from shoal_server.application.ports import RunFiles, Store
+from shoal_server.application.ports import ImageFiles, RunFiles, Store
 from shoal_server.application.unbroken import unbroken
 from shoal_server.domain.cluster import Cluster
 from shoal_server.domain.collection import Collection, EmbeddingModel, check_collection_id
@@ -58,6 +58,7 @@ class OpenCollection:
         deciding: held by whoever works out which image belongs to which cluster, from looking at what there is to the
             end of writing it back, so that a run and a correction do not overwrite one another.
         changing: held by whoever changes the record or the clusters' own records.
+        images_version: a number that grows whenever images come, go or change.
         deleting: it is being removed; nobody may begin anything with it.
         removed: it was removed; what goes by its id now is another.
         set_aside: why it cannot be used until the server is started again; None if it can.
@@ -70,6 +71,7 @@ class OpenCollection:
         self.gate = ActivationGate()
         self.deciding = asyncio.Lock()
         self.changing = asyncio.Lock()
+        self.images_version = 0
         self.deleting = False
         self.removed = False
         self.set_aside: str | None = None
@@ -100,12 +102,23 @@ class OpenCollection:
         return self.clusters.clusters[cluster_id]
 
 
+def check_there(opened: OpenCollection) -> None:
+    """Refuses to write to what was deleted: another collection may go by its id. The caller holds the gate.
+
+    Raises:
+        CollectionNotFound: it was removed.
+    """
+    if opened.removed:
+        raise CollectionNotFound(opened.id)
+
+
 class OpenCollections:
     """Opens collections on first use and makes sure that they belong to the server's model."""
 
-    def __init__(self, store: Store, files: RunFiles, model: EmbeddingModel) -> None:
+    def __init__(self, store: Store, files: RunFiles, image_files: ImageFiles, model: EmbeddingModel) -> None:
         self._store = store
         self._files = files
+        self._image_files = image_files
         self._model = model
         self._open: dict[str, OpenCollection] = {}
         self._opening = asyncio.Lock()
@@ -210,5 +223,7 @@ class OpenCollections:
             opened.removed = True
             # Whatever of it is left after a failure is read anew.
             del self._open[opened.id]
+            # The pictures first: should this end in between, the collection is still there to be deleted again.
+            await self._image_files.delete_collection(opened.id)
             await self._store.delete_collection(opened.id)
             await self._files.delete_collection(opened.id)

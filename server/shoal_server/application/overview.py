@@ -10,7 +10,7 @@ from shoal_server.application.open_collections import OpenCollections
 from shoal_server.application.ports import Store
 from shoal_server.domain.collection import Collection
 from shoal_server.domain.errors import CollectionNotFound
-from shoal_server.domain.image import ImageFilter
+from shoal_server.domain.filters import ImageFilter
 
 
 @dataclass(frozen=True, slots=True)

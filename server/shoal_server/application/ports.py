@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from typing import Protocol
 from uuid import UUID
@@ -17,16 +18,24 @@ from numpy.typing import NDArray
 from shoal_server.domain.cluster import Cluster
 from shoal_server.domain.collection import Collection, EmbeddingModel
 from shoal_server.domain.correction import Correction, Moves
+from shoal_server.domain.filters import ImageFilter
 from shoal_server.domain.groupings import Groupings
-from shoal_server.domain.image import DecodedImage, Image, ImageFilter, Location, Pixels, ScoredImage, Vector
+from shoal_server.domain.image import DecodedImage, Image, Location, Pixels, ScoredImage, Vector
 from shoal_server.domain.run import ClusteringParameters, ClusteringRun, RunStage, Trial
+
+#: As many of the nearest images are put into an order that prefers what is new.
+DIVERSE_AMONG = 500
 
 
 class ImageDecoder(Protocol):
     """Turns a file's bytes into upright pixels and metadata."""
 
-    async def decode(self, content: bytes) -> DecodedImage:
-        """Decodes one image.
+    async def decode(self, content: bytes, *, with_preview: bool = False) -> DecodedImage:
+        """Decodes one image, no larger than the model and the preview need it where that is faster.
+
+        Args:
+            content: the file's bytes.
+            with_preview: make a thumbnail and a perceptual hash too.
 
         Raises:
             UnreadableImage: the bytes cannot be read; the subclass says why.
@@ -34,15 +43,84 @@ class ImageDecoder(Protocol):
         ...
 
 
+class ContentFetcher(Protocol):
+    """Reads files for clients that only say where they are."""
+
+    async def fetch(self, uri: str) -> bytes:
+        """The bytes of a file that the server may read.
+
+        Args:
+            uri: ``file://``, ``http://`` or ``https://``.
+
+        Raises:
+            FetchNotAllowed: this server does not read there, or reads nothing by URI at all.
+            FetchFailed: it may, but the file cannot be had.
+            FetchUnavailable: it cannot be had just now; later, it may be.
+            FileTooLarge: it has more bytes than are taken.
+        """
+        ...
+
+
+class FileKind(Enum):
+    """A file that is kept for an image."""
+
+    THUMBNAIL = "thumbnails"
+    ORIGINAL = "originals"
+
+
+class ImageFiles(Protocol):
+    """Files of images, by the image's id: the same bytes have the same id."""
+
+    async def put(self, collection: str, image: UUID, kind: FileKind, content: bytes) -> None:
+        """Keeps a file, whole or not at all; one that is there is replaced. An original is durable on return."""
+        ...
+
+    async def size(self, collection: str, image: UUID, kind: FileKind) -> int | None:
+        """Bytes of a file; None if there is none."""
+        ...
+
+    def read(self, collection: str, image: UUID, kind: FileKind) -> AsyncIterator[bytes]:
+        """A file's bytes in parts of at most 1 MiB.
+
+        Raises:
+            FileNotKept: there is none.
+        """
+        ...
+
+    async def delete(self, collection: str, images: Sequence[UUID]) -> None:
+        """Removes all files of these images; what is not there is passed over."""
+        ...
+
+    async def delete_collection(self, collection: str) -> None:
+        """Removes all files of a collection."""
+        ...
+
+
 class EmbeddingEngine(Protocol):
     """A model, synchronous, in three phases: before, on and after the device.
 
-    ``preprocess`` may be called from several threads at once; the other two are called from one at a time.
+    ``preprocess`` may be called from several threads at once, ``embed_images`` from as many as ``passes_at_once`` says,
+    ``embed_texts`` from one at a time, also beside ``embed_images``.
     """
 
     @property
     def model(self) -> EmbeddingModel:
         """What collections record."""
+        ...
+
+    @property
+    def input_side(self) -> int:
+        """Pixels of the shorter side that preprocessing scales an image to; a larger image gives no better vector."""
+        ...
+
+    @property
+    def passes_at_once(self) -> int:
+        """How many passes share the device well, at least 1; on a CPU, as many as it has cores."""
+        ...
+
+    @property
+    def batch_size(self) -> int:
+        """Images in one pass, at least 1; more are no faster, and whoever comes next waits the longer."""
         ...
 
     def preprocess(self, pixels: Pixels) -> NDArray[np.float32]:
@@ -149,6 +227,19 @@ class StoredVectors:
     vectors: NDArray[np.float32]
 
 
+@dataclass(frozen=True, slots=True)
+class CapturePosition:
+    """How far a listing by capture time has come: to an image.
+
+    Attributes:
+        captured_local: ISO text of its capture time, as its camera's clock showed it.
+        image: its id.
+    """
+
+    captured_local: str
+    image: UUID
+
+
 class ImageStore(Protocol):
     """Images and their vectors. A write that has returned survives a crash.
 
@@ -179,6 +270,16 @@ class ImageStore(Protocol):
         """Images per cluster id, exactly; ids without images are absent."""
         ...
 
+    async def count_by(self, collection: str, field: str, where: ImageFilter) -> dict[str | int, int]:
+        """Images per value of a field, exactly; values without images are absent.
+
+        Args:
+            collection: which.
+            field: of the payload, with an index of keywords or integers.
+            where: which images are counted.
+        """
+        ...
+
     async def page_images(
         self, collection: str, where: ImageFilter, after: UUID | None, limit: int
     ) -> tuple[list[Image], UUID | None]:
@@ -194,6 +295,23 @@ class ImageStore(Protocol):
         """
         ...
 
+    async def page_by_capture(
+        self, collection: str, where: ImageFilter, after: CapturePosition | None, limit: int, descending: bool
+    ) -> tuple[list[Image], CapturePosition | None]:
+        """Images with a capture time, in the order of what the camera's clock showed; equal times in any fixed order.
+
+        Args:
+            collection: which.
+            where: which images; those without a capture time are left out in any case.
+            after: the second part of the answer before; None begins.
+            limit: at most this many, at least 1.
+            descending: latest first.
+
+        Returns:
+            The images, and what to pass as ``after`` for the next page, or None if this is the last.
+        """
+        ...
+
     async def query_images(
         self,
         collection: str,
@@ -202,8 +320,21 @@ class ImageStore(Protocol):
         limit: int,
         offset: int = 0,
         score_threshold: float | None = None,
+        diversity: float = 0.0,
     ) -> list[ScoredImage]:
-        """The images nearest to a vector by cosine similarity, best first."""
+        """The images nearest to a vector by cosine similarity, best first.
+
+        Args:
+            collection: which.
+            vector: unit length.
+            where: which images.
+            limit: at most this many.
+            offset: of the order, this many are left out before.
+            score_threshold: images that score less are left out.
+            diversity: 0 to 1; above 0, the order is by maximal marginal relevance (Carbonell and Goldstein 1998) among
+                the DIVERSE_AMONG nearest, with lambda = 1 - diversity: each next image is good and unlike those
+                before it. The scores are similarities to the vector all the same.
+        """
         ...
 
     async def query_neighbors(
@@ -219,6 +350,13 @@ class ImageStore(Protocol):
         self, collection: str, with_vectors: bool = True, batch: int = 1024
     ) -> AsyncIterator[StoredVectors]:
         """The whole collection in batches, in the order of the ids."""
+        ...
+
+    async def update_image(self, collection: str, image: Image) -> None:
+        """Writes what may change of an existing image: its uri, also_at, tags, attributes and phash, and nothing else.
+
+        An image that is gone meanwhile is passed over.
+        """
         ...
 
     async def set_group(self, collection: str, field: str, group_id: int | None, ids: Sequence[UUID]) -> None:

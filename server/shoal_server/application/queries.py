@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -18,10 +20,14 @@ from shoal_server.domain.errors import (
     PlaceNotFound,
     WrongDimension,
 )
-from shoal_server.domain.image import ImageFilter, Vector
+from shoal_server.domain.filters import Condition, ImageFilter
+from shoal_server.domain.image import Vector
 from shoal_server.domain.themes import clusters_of_themes
 
 MAX_TEXT = 2000
+
+#: A sum of unit vectors that is this much shorter than their weights has no direction but that of rounding errors.
+_NOTHING = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +62,16 @@ Query = TextQuery | ContentQuery | ImageQuery | VectorQuery
 
 
 @dataclass(frozen=True, slots=True)
+class Term:
+    """One of several things to look for; what has a negative weight is to be unlike."""
+
+    query: Query
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class Where:
-    """Which images somebody asks for; all conditions hold together.
+    """Which images somebody asks for; all that is said holds together.
 
     Attributes:
         clusters: in any of these, or in a cluster below any of ``themes``.
@@ -65,6 +79,11 @@ class Where:
         unclustered: in no cluster; does not go with ``clusters`` or ``themes``.
         places: at any of these; empty means anywhere.
         moments: in any of these; empty means at any time.
+        conditions: each of these holds.
+        parts: each of these lets the image through.
+        all_of: each of these lets the image through.
+        any_of: at least one of these does, if there are any.
+        none_of: none of these does.
     """
 
     clusters: tuple[int, ...] = ()
@@ -72,6 +91,11 @@ class Where:
     unclustered: bool = False
     places: tuple[int, ...] = ()
     moments: tuple[int, ...] = ()
+    conditions: tuple[Condition, ...] = ()
+    parts: tuple[ImageFilter, ...] = ()
+    all_of: tuple[Where, ...] = ()
+    any_of: tuple[Where, ...] = ()
+    none_of: tuple[Where, ...] = ()
 
     def as_filter(self, opened: OpenCollection) -> ImageFilter:
         """What that means with the groupings in force; the caller holds the collection's gate.
@@ -92,6 +116,10 @@ class Where:
             unclustered=self.unclustered,
             places=self.places,
             moments=self.moments,
+            conditions=self.conditions,
+            all_of=(*self.parts, *(each.as_filter(opened) for each in self.all_of)),
+            any_of=tuple(each.as_filter(opened) for each in self.any_of),
+            none_of=tuple(each.as_filter(opened) for each in self.none_of),
         )
 
 
@@ -130,6 +158,40 @@ class QueryVectors:
             case VectorQuery(vector=vector):
                 return self._unit(opened, vector)
 
+    async def vector_of_terms(self, opened: OpenCollection, terms: Sequence[Term]) -> Vector:
+        """Several things at once as a unit vector: their unit vectors, each times its weight, added.
+
+        So the cosine similarity to it orders images as the weighted sum of their similarities to the parts does.
+
+        Raises:
+            InvalidField: they cancel one another.
+            ShoalError: as :meth:`vector_of`.
+        """
+        vectors = await asyncio.gather(*(self.vector_of(opened, term.query) for term in terms))
+        if len(vectors) == 1 and terms[0].weight > 0:
+            return vectors[0]
+        return _added(vectors, [term.weight for term in terms], "terms")
+
+    async def vector_of_tastes(self, opened: OpenCollection, liked: Sequence[UUID], disliked: Sequence[UUID]) -> Vector:
+        """What somebody likes as a unit vector: the mean of the liked images, moved away from that of the disliked.
+
+        It is 2 * mean(liked) - mean(disliked), the average-vector strategy of
+        https://qdrant.tech/documentation/concepts/explore/.
+
+        Raises:
+            ImageNotFound: one of them is not stored.
+            InvalidField: they cancel one another.
+        """
+        named = [*dict.fromkeys((*liked, *disliked))]
+        found = await self._store.get_vectors(opened.id, named)
+        for image in named:
+            if image not in found:
+                raise ImageNotFound(opened.id, str(image))
+        vectors = [found[image] for image in (*liked, *disliked)]
+        towards = (2 if disliked else 1) / len(liked)
+        weights = [towards] * len(liked) + [-1 / max(len(disliked), 1)] * len(disliked)
+        return _added(vectors, weights, "liked")
+
     @staticmethod
     def _unit(opened: OpenCollection, vector: NDArray[np.float32]) -> Vector:
         model = opened.record.model
@@ -139,3 +201,12 @@ class QueryVectors:
         if not np.isfinite(norm) or norm == 0:
             raise InvalidField("vector", "must be finite and not all zero")
         return (vector / norm).astype(np.float32)
+
+
+def _added(vectors: Sequence[Vector], weights: Sequence[float], field: str) -> Vector:
+    total = np.asarray(weights, np.float64) @ np.stack(vectors).astype(np.float64)
+    norm = float(np.linalg.norm(total))
+    if norm < _NOTHING * sum(map(abs, weights)):
+        raise InvalidField(field, "they cancel one another, so that nothing is looked for; change the weights")
+    unit: Vector = (total / norm).astype(np.float32)
+    return unit

@@ -16,7 +16,7 @@ from shoal_server.application.present import Present
 from shoal_server.domain.cluster import NOISE
 from shoal_server.domain.correction import Correction, CorrectionKind
 from shoal_server.domain.errors import CannotCorrect, InvalidField
-from shoal_server.domain.image import ImageFilter
+from shoal_server.domain.filters import ImageFilter
 from shoal_server.domain.voting import MIN_SHARE, NEIGHBORS, vote
 
 #: How far below its cluster's threshold an image may be, where nobody says how similar it must be.

@@ -21,8 +21,8 @@ from shoal_server.application.ports import Before, Clusterer, ClusteringResult, 
 from shoal_server.application.present import Present, read_present
 from shoal_server.domain.cluster import NOISE, Cluster
 from shoal_server.domain.errors import RunNotFound, TooFewImages
+from shoal_server.domain.filters import ImageFilter
 from shoal_server.domain.identity import IdentityMatch, match_identities
-from shoal_server.domain.image import ImageFilter
 from shoal_server.domain.lineage import Lineage, LineageKind, lineage_of
 from shoal_server.domain.plausibility import Change, objections
 from shoal_server.domain.respect import Respected, Standing, respect
@@ -143,6 +143,7 @@ class Reclustering:
             leave_one_out_thresholds, result.neighbor_rows, result.neighbor_similarities, respected.cluster_ids
         )
         scene = Scene(
+            collection=opened.id,
             ids=snapshot.ids,
             vectors=np.load(snapshot.file, mmap_mode="r"),
             cluster_ids=respected.cluster_ids,

@@ -15,7 +15,7 @@ from shoal_server.application.open_collections import OpenCollection
 from shoal_server.application.ports import Clusterer, RunFiles, Store
 from shoal_server.domain.cluster import NOISE
 from shoal_server.domain.errors import CannotCorrect
-from shoal_server.domain.image import ImageFilter
+from shoal_server.domain.filters import ImageFilter
 from shoal_server.domain.portraits import unit_mean
 from shoal_server.domain.run import MIN_IMAGES, Granularity, Method, RequestedParameters
 

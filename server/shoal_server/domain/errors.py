@@ -9,7 +9,8 @@
     │   ├── CorrectionNotFound
     │   ├── ThemeNotFound
     │   ├── PlaceNotFound
-    │   └── MomentNotFound
+    │   ├── MomentNotFound
+    │   └── FileNotKept
     ├── AlreadyExists
     │   └── CollectionExists
     ├── Invalid
@@ -18,6 +19,8 @@
     │   ├── InvalidPageToken
     │   ├── EmptyText
     │   ├── WrongDimension
+    │   ├── FileTooLarge
+    │   ├── FetchFailed
     │   └── UnreadableImage
     │       ├── EmptyImage
     │       ├── UnsupportedFormat
@@ -34,6 +37,7 @@
     │   ├── FolderInUse
     │   ├── FolderNotWritable
     │   ├── StoreIncompatible
+    │   ├── FetchNotAllowed
     │   └── MissingExtra
     ├── Conflict
     │   ├── RunInProgress
@@ -41,6 +45,8 @@
     ├── Overloaded
     ├── Unavailable
     │   ├── StoreUnavailable
+    │   ├── FetchUnavailable
+    │   ├── UploadStalled
     │   └── ShuttingDown
     └── Failed
         ├── ModelFailed
@@ -178,6 +184,15 @@ class MomentNotFound(NotFound):
         )
 
 
+class FileNotKept(NotFound):
+    """An image whose thumbnail or original is not here."""
+
+    reason = "FILE_NOT_KEPT"
+
+    def __init__(self, image: str, what: str, hint: str) -> None:
+        super().__init__(f"there is no {what} of image {image!r}: {hint}", image=image, what=what)
+
+
 class AlreadyExists(ShoalError):
     """Something of that name exists already."""
 
@@ -247,6 +262,27 @@ class WrongDimension(Invalid):
             got=str(got),
             want=str(want),
         )
+
+
+class FileTooLarge(Invalid):
+    """More bytes than the server takes for one image."""
+
+    reason = "FILE_TOO_LARGE"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"the file has more than {limit:,} bytes; scale it down, or raise SHOAL_MAX_FILE_BYTES on the server",
+            limit=str(limit),
+        )
+
+
+class FetchFailed(Invalid):
+    """A file that may be read by URI, but cannot be had, now or later."""
+
+    reason = "FETCH_FAILED"
+
+    def __init__(self, uri: str, problem: str) -> None:
+        super().__init__(f"{uri[:200]!r} cannot be read: {problem}", uri=uri[:200])
 
 
 class UnreadableImage(Invalid):
@@ -417,6 +453,15 @@ class StoreIncompatible(Precondition):
     reason = "STORE_INCOMPATIBLE"
 
 
+class FetchNotAllowed(Precondition):
+    """A URI that this server does not read from."""
+
+    reason = "FETCH_NOT_ALLOWED"
+
+    def __init__(self, uri: str, problem: str) -> None:
+        super().__init__(f"the server does not read {uri[:200]!r}: {problem}", uri=uri[:200])
+
+
 class MissingExtra(Precondition):
     """A package that is optional is needed."""
 
@@ -478,6 +523,26 @@ class StoreUnavailable(Unavailable):
 
     def __init__(self, store: str, problem: str) -> None:
         super().__init__(f"the vector store {store} does not answer: {problem}", store=store)
+
+
+class FetchUnavailable(Unavailable):
+    """A file that may be read by URI, but cannot be had just now."""
+
+    reason = "FETCH_UNAVAILABLE"
+
+    def __init__(self, uri: str, problem: str) -> None:
+        super().__init__(f"{uri[:200]!r} cannot be read at the moment: {problem}", uri=uri[:200])
+
+
+class UploadStalled(Unavailable):
+    """An image that comes in several messages, and the next did not come in time."""
+
+    reason = "UPLOAD_STALLED"
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            f"the next part of an image did not come within {seconds:g} s; send it again", seconds=f"{seconds:g}"
+        )
 
 
 class ShuttingDown(Unavailable):

@@ -1,26 +1,21 @@
 """Camera metadata from EXIF tags.
 
-Files carry whatever a camera, an editor or an attacker wrote, so every value is doubted: what makes no sense is left
-out, and nothing here raises. Tags and their meaning: Exif 3.0, CIPA DC-008-2023.
+Tags and their meaning: Exif 3.0, CIPA DC-008-2023. What makes no sense is left out, and nothing here raises.
 """
 
 from __future__ import annotations
 
-import math
-import re
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
 
+from shoal_server.domain import camera_values
 from shoal_server.domain.image import Location, Metadata
-
-MAX_TEXT = 256
 
 # In the file's first directory.
 ORIENTATION = 0x0112
 _MAKE = 0x010F
 _MODEL = 0x0110
+_DATE_TIME = 0x0132
 # In the Exif directory.
 _EXPOSURE_TIME = 0x829A
 _F_NUMBER = 0x829D
@@ -28,20 +23,35 @@ _PHOTOGRAPHIC_SENSITIVITY = 0x8827
 _RECOMMENDED_EXPOSURE_INDEX = 0x8832
 _ISO_SPEED = 0x8833
 _DATE_TIME_ORIGINAL = 0x9003
+_DATE_TIME_DIGITIZED = 0x9004
+_OFFSET_TIME = 0x9010
 _OFFSET_TIME_ORIGINAL = 0x9011
-_SUB_SEC_TIME_ORIGINAL = 0x9291
+_OFFSET_TIME_DIGITIZED = 0x9012
+_SHUTTER_SPEED_VALUE = 0x9201
+_APERTURE_VALUE = 0x9202
 _FOCAL_LENGTH = 0x920A
+_SUB_SEC_TIME_ORIGINAL = 0x9291
+_SUB_SEC_TIME_DIGITIZED = 0x9292
+_FILE_SOURCE = 0xA300
+_LENS_SPECIFICATION = 0xA432
+_LENS_MAKE = 0xA433
 _LENS_MODEL = 0xA434
 # In the GPS directory.
-_LATITUDE_REF, _LATITUDE, _LONGITUDE_REF, _LONGITUDE = 1, 2, 3, 4
+_LATITUDE_REF, _LATITUDE, _LONGITUDE_REF, _LONGITUDE, _ALTITUDE_REF, _ALTITUDE = 1, 2, 3, 4, 5, 6
 
-_DATE_TIME = re.compile(r"([0-9]{4})[:/-]([0-9]{2})[:/-]([0-9]{2})[ T]([0-9]{2}):([0-9]{2}):([0-9]{2})")
-_OFFSET = re.compile(r"Z|[+-](?:0[0-9]|1[0-4]):[0-5][0-9]")
-_FRACTION = re.compile(r"[0-9]{1,9}")
+#: Tags that are looked at, of the first, the Exif and the GPS directory.
+BASE_TAGS = frozenset({ORIENTATION, _MAKE, _MODEL, _DATE_TIME})
+EXIF_TAGS = frozenset({
+    _EXPOSURE_TIME, _F_NUMBER, _PHOTOGRAPHIC_SENSITIVITY, _RECOMMENDED_EXPOSURE_INDEX, _ISO_SPEED, _DATE_TIME_ORIGINAL,
+    _DATE_TIME_DIGITIZED, _OFFSET_TIME, _OFFSET_TIME_ORIGINAL, _OFFSET_TIME_DIGITIZED, _SHUTTER_SPEED_VALUE,
+    _APERTURE_VALUE, _FOCAL_LENGTH, _SUB_SEC_TIME_ORIGINAL, _SUB_SEC_TIME_DIGITIZED, _FILE_SOURCE, _LENS_SPECIFICATION,
+    _LENS_MAKE, _LENS_MODEL,
+})  # fmt: skip
+GPS_TAGS = frozenset({_LATITUDE_REF, _LATITUDE, _LONGITUDE_REF, _LONGITUDE, _ALTITUDE_REF, _ALTITUDE})
 
-# The tag has 16 bits; a camera that is faster writes 65535 and the true value elsewhere.
-_SENSITIVITY_OVERFLOW = 65535
-_MAX_ISO = 100_000_000
+_DIGITAL_CAMERA = 3
+# Of GPSAltitudeRef: 0 and 1 are measured from the ellipsoid or the sea (Exif 2 does not say), 2 and 3 from the sea.
+_BELOW = (1, 3)
 
 
 def with_exif(
@@ -61,101 +71,81 @@ def with_exif(
     Returns:
         The metadata with every EXIF field replaced: by the value, or by None where the tag is absent or senseless.
     """
-    return replace(
+    exposed = replace(
         metadata,
-        orientation=_orientation(base.get(ORIENTATION)),
-        captured_at=_captured_at(exif_ifd),
+        orientation=camera_values.orientation(base.get(ORIENTATION)),
         location=_location(gps_ifd),
-        camera_make=_text(base.get(_MAKE)),
-        camera_model=_text(base.get(_MODEL)),
-        lens=_text(exif_ifd.get(_LENS_MODEL)),
+        altitude_m=camera_values.altitude(gps_ifd.get(_ALTITUDE), _code(gps_ifd.get(_ALTITUDE_REF)) in _BELOW),
+        camera_make=camera_values.text(base.get(_MAKE)),
+        camera_model=camera_values.text(base.get(_MODEL)),
+        lens=camera_values.lens(exif_ifd.get(_LENS_MODEL), exif_ifd.get(_LENS_MAKE), exif_ifd.get(_LENS_SPECIFICATION)),
         iso=_iso(exif_ifd),
-        f_number=_positive(exif_ifd.get(_F_NUMBER)),
-        exposure_s=_positive(exif_ifd.get(_EXPOSURE_TIME)),
-        focal_length_mm=_positive(exif_ifd.get(_FOCAL_LENGTH)),
+        f_number=camera_values.aperture(exif_ifd.get(_F_NUMBER), exif_ifd.get(_APERTURE_VALUE)),
+        exposure_s=camera_values.exposure(exif_ifd.get(_EXPOSURE_TIME), exif_ifd.get(_SHUTTER_SPEED_VALUE)),
+        focal_length_mm=camera_values.focal_length(exif_ifd.get(_FOCAL_LENGTH)),
     )
+    return replace(exposed, captured_at=_captured_at(base, exif_ifd, exposed))
 
 
-def _orientation(value: object) -> int | None:
-    number = _number(value)
-    return int(number) if number is not None and number in range(1, 9) else None
+def exposed_by_camera(metadata: Metadata) -> bool:
+    """Whether a file says how it was exposed: scanners and drawing programs do not."""
+    return metadata.exposure_s is not None or metadata.f_number is not None or metadata.iso is not None
 
 
-def _captured_at(exif_ifd: Mapping[int, object]) -> str | None:
-    """RFC 3339; the offset is left out if the camera did not record it, because guessing one would move the moment."""
-    match = _DATE_TIME.fullmatch(_text(exif_ifd.get(_DATE_TIME_ORIGINAL)) or "")
-    if match is None:
+def _captured_at(base: Mapping[int, object], exif_ifd: Mapping[int, object], metadata: Metadata) -> str | None:
+    """DateTimeOriginal; of pictures of a digital camera that lack it, DateTimeDigitized.
+
+    In a camera the two are the same. Of a scanned photograph the second is when it was scanned, which is not when it
+    was taken, and none is better than that. DateTime is the last change of the file, and is never taken.
+
+    An offset of its own is taken first. OffsetTime belongs to DateTime: it is this one's as well if both clocks show
+    the same, as they do in a file that was not edited.
+    """
+    if camera_values.moment(exif_ifd.get(_DATE_TIME_ORIGINAL)) is not None:
+        tag, fraction, offset = _DATE_TIME_ORIGINAL, _SUB_SEC_TIME_ORIGINAL, _OFFSET_TIME_ORIGINAL
+    else:
+        tag, fraction, offset = _DATE_TIME_DIGITIZED, _SUB_SEC_TIME_DIGITIZED, _OFFSET_TIME_DIGITIZED
+        source = _code(exif_ifd.get(_FILE_SOURCE))
+        if source != _DIGITAL_CAMERA and (source is not None or not exposed_by_camera(metadata)):
+            return None
+    shown = camera_values.moment(exif_ifd.get(tag))
+    if shown is None:
         return None
-    try:
-        moment = datetime.fromisoformat("{}-{}-{}T{}:{}:{}".format(*match.groups()))
-    except ValueError:
-        return None
-    fraction = _FRACTION.fullmatch(_text(exif_ifd.get(_SUB_SEC_TIME_ORIGINAL)) or "")
-    offset = _OFFSET.fullmatch(_text(exif_ifd.get(_OFFSET_TIME_ORIGINAL)) or "")
-    return moment.isoformat() + (f".{fraction[0][:6]}" if fraction else "") + (offset[0] if offset else "")
+    of_others = (
+        (exif_ifd.get(tag), exif_ifd.get(offset)),
+        (exif_ifd.get(_DATE_TIME_DIGITIZED), exif_ifd.get(_OFFSET_TIME_DIGITIZED)),
+        (base.get(_DATE_TIME), exif_ifd.get(_OFFSET_TIME)),
+    )
+    for clock, its_offset in of_others:
+        if its_offset is not None and camera_values.moment(clock) == shown:
+            return camera_values.moment(exif_ifd.get(tag), exif_ifd.get(fraction), its_offset)
+    return camera_values.moment(exif_ifd.get(tag), exif_ifd.get(fraction))
 
 
 def _location(gps_ifd: Mapping[int, object]) -> Location | None:
-    lat = _degrees(gps_ifd.get(_LATITUDE), gps_ifd.get(_LATITUDE_REF), "N", "S", 90)
-    lon = _degrees(gps_ifd.get(_LONGITUDE), gps_ifd.get(_LONGITUDE_REF), "E", "W", 180)
-    # Receivers without a fix write zeros; exactly 0, 0 is open sea.
-    if lat is None or lon is None or (lat == 0 and lon == 0):
-        return None
-    return Location(lat=lat, lon=lon)
+    return camera_values.location(
+        _degrees(gps_ifd.get(_LATITUDE), gps_ifd.get(_LATITUDE_REF), "N", "S", 90),
+        _degrees(gps_ifd.get(_LONGITUDE), gps_ifd.get(_LONGITUDE_REF), "E", "W", 180),
+    )
 
 
 def _degrees(value: object, ref: object, positive: str, negative: str, limit: int) -> float | None:
-    """Degrees, minutes and seconds (or fewer of them) and a hemisphere to signed degrees."""
-    hemisphere = (_text(ref) or "").upper()
-    if hemisphere not in (positive, negative) or not isinstance(value, tuple | list) or not 1 <= len(value) <= 3:
+    if not isinstance(value, tuple | list):
         return None
-    degrees = 0.0
-    for part, unit in zip(value, (1, 60, 3600), strict=False):
-        number = _number(part)
-        if number is None or number < 0 or (unit > 1 and number > 60):
-            return None
-        degrees += number / unit
-    if degrees > limit:
-        return None
-    # 8 decimals are a millimetre.
-    return round(-degrees if hemisphere == negative else degrees, 8)
+    return camera_values.degrees(value, ref, positive, negative, limit)
 
 
 def _iso(exif_ifd: Mapping[int, object]) -> int | None:
     for tag in (_PHOTOGRAPHIC_SENSITIVITY, _ISO_SPEED, _RECOMMENDED_EXPOSURE_INDEX):
-        number = _number(exif_ifd.get(tag))
-        if number is not None and 1 <= number <= _MAX_ISO and number != _SENSITIVITY_OVERFLOW:
-            return int(number)
+        found = camera_values.sensitivity(exif_ifd.get(tag))
+        if found is not None:
+            return found
     return None
 
 
-def _positive(value: object) -> float | None:
-    number = _number(value)
-    # Rationals such as 17999/10000 and 2147483647/1193046471 mean 1.8: six digits are all a camera knows.
-    return float(f"{number:.6g}") if number is not None and number > 0 else None
-
-
-def _number(value: object) -> float | None:
-    """A finite float, or None. The first element of a tuple; a rational by its parts, so that 0/0 is refused."""
-    if isinstance(value, tuple | list):
-        value = value[0] if value else None
-    try:
-        if hasattr(value, "numerator") and hasattr(value, "denominator"):
-            number = float(value.numerator) / float(value.denominator)
-        else:
-            number = float(value)  # type: ignore[arg-type]
-    except Exception:  # noqa: BLE001 - a value can be of any type, and a file must not fail for its EXIF
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _text(value: object) -> str | None:
-    """One line of printable text of at most MAX_TEXT characters with a letter or digit in it, or None."""
+def _code(value: object) -> int | None:
+    """A small number, which files have as a byte string of one byte as well."""
     if isinstance(value, bytes):
-        value = value.decode("utf-8", "replace")
-    if not isinstance(value, str):
-        return None
-    # Categories C*: control and format characters, and surrogates, which no UTF-8 field can hold.
-    printable = "".join(" " if unicodedata.category(char)[0] == "C" else char for char in value[: 4 * MAX_TEXT])
-    text = " ".join(printable.split())[:MAX_TEXT].rstrip()
-    return text if any(char.isalnum() for char in text) else None
+        return value[0] if len(value) == 1 else None
+    found = camera_values.number(value)
+    return None if found is None else int(found)

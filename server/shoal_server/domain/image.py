@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import math
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import Enum
 from typing import NewType
 from uuid import UUID, uuid5
 
@@ -18,6 +22,9 @@ Vector = NDArray[np.float32]
 #: Upright RGB pixels, uint8, shape (height, width, 3).
 Pixels = NDArray[np.uint8]
 
+#: Longest side of a thumbnail in pixels.
+THUMBNAIL_SIDE = 256
+
 Sha256 = NewType("Sha256", str)
 
 #: Namespace of image ids. Changing it would change every image's id.
@@ -26,6 +33,18 @@ IMAGE_NAMESPACE = UUID("6f1d7a52-5f0e-5d5c-9f63-2d5f4b1c8a10")
 MAX_URI = 4096
 MAX_TAGS = 64
 MAX_TAG = 256
+MAX_ATTRIBUTES = 64
+MAX_ATTRIBUTE_TEXT = 1024
+#: Of the other places where the same bytes were.
+MAX_ALSO_AT = 64
+
+#: The tag of images that look like one stored before.
+NEAR_DUPLICATE_TAG = "near-duplicate"
+
+ATTRIBUTE_KEY = re.compile(r"[a-z][a-z0-9_]{0,62}")
+
+#: The value of an attribute: what people say of an image.
+Attribute = str | int | float | bool
 
 
 def digest_of(content: bytes) -> Sha256:
@@ -38,11 +57,12 @@ def image_id(sha256: Sha256) -> UUID:
     return uuid5(IMAGE_NAMESPACE, sha256)
 
 
-def check_source(uri: str, tags: tuple[str, ...]) -> None:
+def check_source(uri: str, tags: tuple[str, ...], attributes: Mapping[str, Attribute]) -> None:
     """Checks what a client says about an image.
 
     Raises:
-        InvalidField: the URI or a tag is too long, a tag is empty, or there are too many.
+        InvalidField: the URI, a tag or an attribute is too long or empty, a key does not have its form, a number is
+            not finite or too large, or there are too many.
     """
     if len(uri) > MAX_URI:
         raise InvalidField("image.uri", f"{len(uri)} characters; at most {MAX_URI} are kept")
@@ -51,6 +71,30 @@ def check_source(uri: str, tags: tuple[str, ...]) -> None:
     for tag in tags:
         if not tag or len(tag) > MAX_TAG:
             raise InvalidField("image.tags", f"tag {tag[:40]!r} must have 1 to {MAX_TAG} characters")
+    if len(attributes) > MAX_ATTRIBUTES:
+        raise InvalidField("image.attributes", f"{len(attributes)} attributes; at most {MAX_ATTRIBUTES} are kept")
+    for key, value in attributes.items():
+        check_attribute_key("image.attributes", key)
+        if isinstance(value, str) and len(value) > MAX_ATTRIBUTE_TEXT:
+            raise InvalidField(
+                "image.attributes", f"{key!r} has {len(value)} characters; at most {MAX_ATTRIBUTE_TEXT} are kept"
+            )
+        if isinstance(value, float) and not math.isfinite(value):
+            raise InvalidField("image.attributes", f"{key!r} is {value}; a number must be finite")
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise InvalidField("image.attributes", f"{key!r} is {value}; a whole number has at most 63 bits and a sign")
+
+
+def check_attribute_key(field: str, key: str) -> None:
+    """Checks the form of an attribute's key.
+
+    Raises:
+        InvalidField: for ``field``, if it has not that form.
+    """
+    if ATTRIBUTE_KEY.fullmatch(key) is None:
+        raise InvalidField(
+            field, f"key {key[:80]!r} must be 1 to 63 characters of a-z, 0-9 and _, beginning with a letter"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +115,15 @@ class Metadata:
         format: Pillow's name: ``JPEG``, ``PNG``, ...
         byte_size: of the file.
         orientation: EXIF orientation as found, 1 to 8.
-        captured_at: RFC 3339 text; without an offset where the camera recorded none.
+        captured_at: RFC 3339 text; without an offset where the camera recorded none: then it is what its clock
+            showed, wherever it was.
         location: where it was taken.
         iso: ISO speed, above 0.
         f_number: above 0.
         exposure_s: seconds, above 0.
         focal_length_mm: millimetres, above 0.
+        altitude_m: metres above sea level.
+        frame_count: pictures in the file, at least 1.
     """
 
     width: int
@@ -93,6 +140,26 @@ class Metadata:
     f_number: float | None = None
     exposure_s: float | None = None
     focal_length_mm: float | None = None
+    altitude_m: float | None = None
+    frame_count: int = 1
+
+    @property
+    def local_time(self) -> bool:
+        """Whether ``captured_at`` has no offset, and so is no moment in time."""
+        return self.captured_at is not None and datetime.fromisoformat(self.captured_at).tzinfo is None
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What stays of a picture beside its embedding.
+
+    Attributes:
+        thumbnail: a WebP file, upright, sRGB, at most THUMBNAIL_SIDE pixels wide and high.
+        phash: perceptual hash of the upright picture, 16 hexadecimal digits.
+    """
+
+    thumbnail: bytes = field(repr=False)
+    phash: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,17 +167,27 @@ class DecodedImage:
     """An image file after decoding.
 
     Attributes:
-        pixels: uint8 RGB, shape (height, width, 3), upright.
-        metadata: what the file says about itself.
+        pixels: uint8 sRGB, shape (height, width, 3), upright; may be smaller than the picture, but not than what the
+            model looks at.
+        metadata: what the file says about itself; width and height are the picture's.
+        preview: None if it was not asked for.
     """
 
     pixels: Pixels = field(repr=False)
     metadata: Metadata
+    preview: Preview | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A stored image without its vector."""
+    """A stored image without its vector.
+
+    Attributes:
+        uri: where the picture is, as the client said that sent it first.
+        also_at: other places where the same bytes were.
+        attributes: what people say of it.
+        phash: perceptual hash of the upright picture, 16 hexadecimal digits; None if it was stored without one.
+    """
 
     id: UUID
     sha256: Sha256
@@ -121,27 +198,17 @@ class Image:
     cluster_id: int | None = None
     place_id: int | None = None
     moment_id: int | None = None
+    also_at: tuple[str, ...] = ()
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    phash: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ImageFilter:
-    """Which images; all conditions hold together.
+class OnNearDuplicate(Enum):
+    """What to do with an image that looks like a stored one though its bytes are others."""
 
-    Attributes:
-        clusters: in any of these; empty means any or none.
-        unclustered: in no cluster.
-        clustered: in some cluster.
-        exclude: not these images.
-        places: at any of these; empty means anywhere.
-        moments: in any of these; empty means at any time.
-    """
-
-    clusters: tuple[int, ...] = ()
-    unclustered: bool = False
-    clustered: bool = False
-    exclude: tuple[UUID, ...] = ()
-    places: tuple[int, ...] = ()
-    moments: tuple[int, ...] = ()
+    KEEP = "keep"
+    TAG = "tag"
+    SKIP = "skip"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from shoal_server.application.search import Search
 from shoal_server.domain.errors import ClustersChanged, InvalidField
 from shoal_server.domain.run import ClusteringRun
 from shoal_server.rpc import convert
-from shoal_server.rpc.paging import make_token, page_size, read_token
+from shoal_server.rpc.paging import make_token, offset_of, page_size, read_token
 from shoal_server.rpc.resource_names import (
     parse_cluster,
     parse_collection,
@@ -91,13 +91,15 @@ class ClusterService(cluster_service_pb2_grpc.ClusterServiceServicer):
         self, request: cluster_service_pb2.SearchClustersRequest, context: Context
     ) -> cluster_service_pb2.SearchClustersResponse:
         collection = parse_collection(request.parent)
-        query = convert.query_of(collection, request)
-        ranked = await self._search.clusters(collection, query)
+        terms = convert.terms_of(collection, request)
+        ranked = await self._search.clusters(collection, terms, convert.image_filter(collection, request.filter))
         page, token = _page(collection, request, ranked.run, ranked.clusters, 10)
         return cluster_service_pb2.SearchClustersResponse(
             results=[
                 cluster_service_pb2.SearchClustersResponse.Result(
-                    cluster=convert.cluster(collection, CountedCluster(scored.cluster, scored.size)), score=scored.score
+                    cluster=convert.cluster(collection, CountedCluster(scored.cluster, scored.size)),
+                    score=scored.score,
+                    matching=scored.matching,
                 )
                 for scored in page
             ],
@@ -216,6 +218,6 @@ def _page(
         before, _, number = cursor.rpartition(" ")
         if before != run:
             raise ClustersChanged(collection)
-        offset = int(number)
+        offset = offset_of(number)
     token = make_token(request, f"{run} {offset + size}") if len(entries) > offset + size else ""
     return entries[offset : offset + size], token

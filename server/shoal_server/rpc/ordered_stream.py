@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -12,7 +13,10 @@ Answer = TypeVar("Answer")
 
 
 async def in_order(
-    items: AsyncIterator[Item], work: Callable[[Item], Awaitable[Answer]], window: int
+    items: AsyncIterator[Item],
+    work: Callable[[Item], Awaitable[Answer]],
+    window: int,
+    done: Callable[[Item], None] = lambda item: None,
 ) -> AsyncIterator[Answer]:
     """The answers to the items, in the order of the items.
 
@@ -23,6 +27,7 @@ async def in_order(
         items: read one after the other.
         work: done for several items at once.
         window: at least 1.
+        done: called once with each item that was read, when its work has ended, be it by being cancelled.
     """
     pending: deque[asyncio.Task[Answer]] = deque()
     room = asyncio.Semaphore(window)
@@ -34,7 +39,11 @@ async def in_order(
     async def read() -> None:
         await room.acquire()
         async for item in items:
-            pending.append(asyncio.create_task(answer(item)))
+            task = asyncio.create_task(answer(item))
+            task.add_done_callback(partial(_ended, done, item))
+            pending.append(task)
+            # While the next item is waited for, nobody but its work may hold this one.
+            del item, task
             grown.set()
             await room.acquire()
 
@@ -57,3 +66,7 @@ async def in_order(
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
+
+
+def _ended(done: Callable[[Item], None], item: Item, _task: asyncio.Task[Answer]) -> None:
+    done(item)

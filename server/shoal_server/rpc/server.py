@@ -15,12 +15,15 @@ from shoal.v1 import (
     collection_service_pb2_grpc,
     curation_service_pb2,
     curation_service_pb2_grpc,
+    duplicate_service_pb2,
+    duplicate_service_pb2_grpc,
     image_service_pb2,
     image_service_pb2_grpc,
 )
 from shoal_server.rpc.cluster_service import ClusterService
 from shoal_server.rpc.collection_service import CollectionService
 from shoal_server.rpc.curation_service import CurationService
+from shoal_server.rpc.duplicate_service import DuplicateService
 from shoal_server.rpc.image_service import ImageService
 from shoal_server.rpc.interceptor import TranslateErrors
 
@@ -30,6 +33,7 @@ SERVICES = (
     image_service_pb2.DESCRIPTOR.services_by_name["ImageService"].full_name,
     cluster_service_pb2.DESCRIPTOR.services_by_name["ClusterService"].full_name,
     curation_service_pb2.DESCRIPTOR.services_by_name["CurationService"].full_name,
+    duplicate_service_pb2.DESCRIPTOR.services_by_name["DuplicateService"].full_name,
 )
 
 
@@ -39,6 +43,7 @@ class Services:
 
     collections: CollectionService
     images: ImageService
+    duplicates: DuplicateService
     clusters: ClusterService
     curation: CurationService
 
@@ -67,6 +72,7 @@ class RpcServer:
         image_service_pb2_grpc.add_ImageServiceServicer_to_server(services.images, self._server)
         cluster_service_pb2_grpc.add_ClusterServiceServicer_to_server(services.clusters, self._server)
         curation_service_pb2_grpc.add_CurationServiceServicer_to_server(services.curation, self._server)
+        duplicate_service_pb2_grpc.add_DuplicateServiceServicer_to_server(services.duplicates, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
 

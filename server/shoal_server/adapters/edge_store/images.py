@@ -10,11 +10,15 @@ import qdrant_edge as edge
 from numpy.typing import NDArray
 
 from shoal_server.adapters.edge_store import points
+from shoal_server.adapters.edge_store.filters import to_filter
 from shoal_server.adapters.edge_store.room import Room
 from shoal_server.adapters.edge_store.rooms import READ_BATCH, UPSERT_BATCH, Rooms, check_dimension, optional_id
-from shoal_server.application.ports import StoredVectors
-from shoal_server.domain.image import Image, ImageFilter, ScoredImage, Vector
-from shoal_server.domain.payload import CLUSTER_ID
+from shoal_server.application.capture_order import page_in_capture_order
+from shoal_server.application.ports import DIVERSE_AMONG, CapturePosition, StoredVectors
+from shoal_server.domain.diversity import diverse_order
+from shoal_server.domain.filters import ImageFilter
+from shoal_server.domain.image import Image, ScoredImage, Vector
+from shoal_server.domain.payload import CAPTURED_LOCAL, CLUSTER_ID, said
 
 _ID_BATCH = 1000
 _QUERY_BATCH = 32
@@ -60,24 +64,43 @@ class EdgeImages(Rooms):
 
     async def count_images(self, collection: str, where: ImageFilter) -> int:
         """How many images, exactly."""
-        request = edge.CountRequest(exact=True, filter=points.to_filter(where))
+        request = edge.CountRequest(exact=True, filter=to_filter(where))
         return await self._within(collection, lambda room: room.images.count(request))
 
     async def count_by_cluster(self, collection: str) -> dict[int, int]:
         """Images per cluster id, exactly; ids without images are absent."""
+        counts = await self.count_by(collection, CLUSTER_ID, ImageFilter())
+        return {int(cluster): count for cluster, count in counts.items()}
+
+    async def count_by(self, collection: str, field: str, where: ImageFilter) -> dict[str | int, int]:
+        """Images per value of a field with an index, exactly; values without images are absent."""
+        condition = to_filter(where)
         limit = _FIRST_FACETS
-        while len(hits := await self._facet(collection, limit)) == limit:
+        while len(hits := await self._facet(collection, field, condition, limit)) == limit:
             limit *= 16
         # A value that no point has any more stays in the index, with a count of 0.
-        return {int(hit.value): hit.count for hit in hits if hit.count}
+        return {hit.value: hit.count for hit in hits if hit.count}
 
     async def page_images(
         self, collection: str, where: ImageFilter, after: UUID | None, limit: int
     ) -> tuple[list[Image], UUID | None]:
         """Images in the order of their ids, and what to pass as ``after`` for the next page."""
-        request = edge.ScrollRequest(offset=after, limit=limit, filter=points.to_filter(where), with_payload=True)
+        request = edge.ScrollRequest(offset=after, limit=limit, filter=to_filter(where), with_payload=True)
         found, following = await self._scroll(collection, request)
         return [points.to_image(point) for point in found], following
+
+    async def page_by_capture(
+        self, collection: str, where: ImageFilter, after: CapturePosition | None, limit: int, descending: bool
+    ) -> tuple[list[Image], CapturePosition | None]:
+        """Images in the order of what the camera's clock showed, then of their ids, and where the next page begins."""
+        return await page_in_capture_order(self, collection, where, after, limit, descending)
+
+    async def first_by_capture(self, collection: str, where: ImageFilter, limit: int, descending: bool) -> list[Image]:
+        """The first images in the order of their capture time; equal times in any order."""
+        order = edge.OrderBy(CAPTURED_LOCAL, edge.Direction.Desc if descending else edge.Direction.Asc)
+        request = edge.ScrollRequest(limit=limit, filter=to_filter(where), with_payload=True, order_by=order)
+        found, _ = await self._within(collection, lambda room: room.images.scroll(request))
+        return [points.to_image(point) for point in found]
 
     async def query_images(
         self,
@@ -87,22 +110,31 @@ class EdgeImages(Rooms):
         limit: int,
         offset: int = 0,
         score_threshold: float | None = None,
+        diversity: float = 0.0,
     ) -> list[ScoredImage]:
-        """The images nearest to a vector by cosine similarity, best first.
+        """The images nearest to a vector by cosine similarity, best first, or in an order that prefers what is new.
 
         Raises:
             WrongDimension: the vector is not of the collection's model.
         """
         check_dimension(self._room(collection).record, vector)
+        diverse = diversity > 0
         request = edge.QueryRequest(
-            limit=limit,
-            offset=offset,
+            limit=DIVERSE_AMONG if diverse else limit,
+            offset=0 if diverse else offset,
             query=edge.Query.Nearest(vector.tolist()),
-            filter=points.to_filter(where),
+            filter=to_filter(where),
             score_threshold=score_threshold,
             with_payload=True,
+            with_vector=diverse,
         )
         found = await self._within(collection, lambda room: room.images.query(request))
+        if diverse:
+            # Not the engine's own reordering: servers of the oldest version that is supported do not have it, and both
+            # stores must answer alike.
+            scores = np.array([point.score for point in found], dtype=np.float32)
+            order = diverse_order(scores, points.to_vectors(found), diversity, offset + limit)
+            found = [found[row] for row in order[offset:]]
         return [ScoredImage(points.to_image(point), point.score) for point in found]
 
     async def query_neighbors(
@@ -116,7 +148,7 @@ class EdgeImages(Rooms):
         record = self._room(collection).record
         for vector in vectors:
             check_dimension(record, vector)
-        condition = points.to_filter(where)
+        condition = to_filter(where)
         requests = [
             edge.QueryRequest(
                 limit=limit, query=edge.Query.Nearest(vector.tolist()), filter=condition, with_payload=[CLUSTER_ID]
@@ -163,6 +195,19 @@ class EdgeImages(Rooms):
 
         await self._write_images(collection, ids, _ID_BATCH, write)
 
+    async def update_image(self, collection: str, image: Image) -> None:
+        """Writes what people say of an existing image: its uri, also_at, tags and attributes, and nothing else."""
+        fields, absent = said(image)
+
+        def write(room: Room, batch: Sequence[UUID]) -> None:
+            # By filter, as in set_group. All at once; a crash before the second operation leaves only empty fields.
+            of_image = points.of_ids(batch)
+            room.update_images(edge.UpdateOperation.set_payload_by_filter(of_image, fields), batch)
+            if absent:
+                room.update_images(edge.UpdateOperation.delete_payload_by_filter(of_image, absent), batch)
+
+        await self._write_images(collection, [image.id], 1, write)
+
     async def _retrieve(
         self, collection: str, ids: Sequence[UUID], with_payload: bool, with_vector: bool
     ) -> list[edge.Record]:
@@ -178,8 +223,10 @@ class EdgeImages(Rooms):
     ) -> list[edge.Record]:
         return await self._within(collection, lambda room: room.images.retrieve(ids, with_payload, with_vector))
 
-    async def _facet(self, collection: str, limit: int) -> list[edge.FacetHit]:
-        request = edge.FacetRequest(CLUSTER_ID, limit=limit, exact=True)
+    async def _facet(
+        self, collection: str, field: str, condition: edge.Filter | None, limit: int
+    ) -> list[edge.FacetHit]:
+        request = edge.FacetRequest(field, limit=limit, exact=True, filter=condition)
         return await self._within(collection, lambda room: room.images.facet(request).hits)
 
     async def _query_batch(self, collection: str, requests: list[edge.QueryRequest]) -> list[list[edge.ScoredPoint]]:

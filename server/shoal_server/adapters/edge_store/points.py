@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 from uuid import UUID, uuid5
 
 import numpy as np
@@ -14,11 +13,10 @@ from numpy.typing import NDArray
 from shoal_server.application.ports import StoredVectors
 from shoal_server.domain import payload, records
 from shoal_server.domain.cluster import NOISE, Cluster
-from shoal_server.domain.image import Image, ImageFilter, Location, Vector
-from shoal_server.domain.payload import CLUSTER_ID, GROUP_FIELDS, MOMENT_ID, PLACE_ID, FieldType
+from shoal_server.domain.image import Image, Location, Vector
+from shoal_server.domain.payload import CAPTURED_AT, CLUSTER_ID, GROUP_FIELDS, MOMENT_ID, PLACE_ID, FieldType
 
 RUN = "run"
-_CAPTURED_AT = "captured_at"
 _LOCATION = "location"
 
 #: Namespace of the ids of cluster points.
@@ -30,10 +28,11 @@ _SCHEMA = {
     FieldType.FLOAT: edge.PayloadSchemaType.Float,
     FieldType.DATETIME: edge.PayloadSchemaType.Datetime,
     FieldType.GEO: edge.PayloadSchemaType.Geo,
+    FieldType.BOOL: edge.PayloadSchemaType.Bool,
 }
 
 #: What a scan reads of an image's payload.
-SCANNED = [*GROUP_FIELDS, _CAPTURED_AT, _LOCATION]
+SCANNED = [*GROUP_FIELDS, CAPTURED_AT, _LOCATION]
 
 #: Indexed fields of a point that is a cluster.
 CLUSTER_FIELDS = {RUN: FieldType.KEYWORD, CLUSTER_ID: FieldType.INTEGER}
@@ -49,23 +48,6 @@ def create_shard(folder: Path, dimension: int) -> edge.EdgeShard:
 def create_index(field: str, kind: FieldType) -> edge.UpdateOperation:
     """Asks for the payload index of a field."""
     return edge.UpdateOperation.create_field_index(field, _SCHEMA[kind])
-
-
-def to_filter(where: ImageFilter) -> edge.Filter | None:
-    """None if every image is meant."""
-    empty = edge.IsEmptyCondition(CLUSTER_ID)
-    must: list[Any] = []
-    must_not: list[Any] = []
-    for field, wanted in ((CLUSTER_ID, where.clusters), (PLACE_ID, where.places), (MOMENT_ID, where.moments)):
-        if wanted:
-            must.append(edge.FieldCondition(field, match=edge.MatchAny(list(wanted))))
-    if where.unclustered:
-        must.append(empty)
-    if where.clustered:
-        must_not.append(empty)
-    if where.exclude:
-        must_not.append(edge.HasIdCondition(set(where.exclude)))
-    return edge.Filter(must=must, must_not=must_not) if must or must_not else None
 
 
 def of_ids(ids: Sequence[UUID]) -> edge.Filter:
@@ -104,6 +86,11 @@ def to_vector(point: edge.Record) -> Vector:
     return np.asarray(point.vector, dtype=np.float32)
 
 
+def to_vectors(found: Sequence[edge.ScoredPoint]) -> NDArray[np.float32]:
+    """The vectors of points that were read with them, float32 (n, dimension)."""
+    return np.array([point.vector for point in found], dtype=np.float32)
+
+
 def group_ids(found: Sequence[edge.Record] | Sequence[edge.ScoredPoint], field: str) -> NDArray[np.int64]:
     """The ids that points have in one of the payload's group fields, int64 (n,), -1 for none."""
     return np.array([(point.payload or {}).get(field, NOISE) for point in found], dtype=np.int64)
@@ -117,7 +104,7 @@ def to_stretch(found: Sequence[edge.Record], with_vectors: bool) -> StoredVector
         cluster_ids=group_ids(found, CLUSTER_ID),
         place_ids=group_ids(found, PLACE_ID),
         moment_ids=group_ids(found, MOMENT_ID),
-        captured_at=[each.get(_CAPTURED_AT) for each in payloads],
+        captured_at=[each.get(CAPTURED_AT) for each in payloads],
         locations=[_to_location(each.get(_LOCATION)) for each in payloads],
         vectors=np.array([point.vector if with_vectors else () for point in found], dtype=np.float32),
     )

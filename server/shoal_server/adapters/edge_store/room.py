@@ -23,10 +23,10 @@ from uuid import UUID
 
 import qdrant_edge as edge
 
-from shoal_server.adapters.edge_store import files, points
+from shoal_server.adapters.edge_store import files
+from shoal_server.adapters.edge_store.upgrading import upgrade_images
 from shoal_server.domain import records
 from shoal_server.domain.collection import Collection
-from shoal_server.domain.payload import INDEXED
 
 RECORD = "collection.json"
 IMAGES = "images"
@@ -112,7 +112,7 @@ def load(folder: Path) -> Room:
     record = files.read_record(folder / RECORD, records.collection_from_record)
     _finish_swap(folder)
     images = edge.EdgeShard.load(str(folder / IMAGES))
-    _index_new_fields(images)
+    upgrade_images(images)
     return Room(
         folder=folder,
         record=record,
@@ -132,14 +132,6 @@ def swap_images(room: Room, replacement: edge.EdgeShard) -> None:
     room.images = edge.EdgeShard.load(str(room.folder / IMAGES))
     room.unflushed = 0
     shutil.rmtree(room.folder / OLD_IMAGES)
-
-
-def _index_new_fields(images: edge.EdgeShard) -> None:
-    """Makes the payload indexes that an older version did not make: once, about 10 ms for 1,000 images."""
-    present = images.info().payload_schema
-    for name, kind in INDEXED.items():
-        if name not in present:
-            images.update(points.create_index(name, kind))
 
 
 def _finish_swap(folder: Path) -> None:

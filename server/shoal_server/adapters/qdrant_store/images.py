@@ -12,9 +12,13 @@ from qdrant_client import models
 
 from shoal_server.adapters.qdrant_store import points
 from shoal_server.adapters.qdrant_store.access import READ_BATCH, UPSERT_BATCH, Access, check_dimension
-from shoal_server.application.ports import StoredVectors
-from shoal_server.domain.image import Image, ImageFilter, ScoredImage, Vector
-from shoal_server.domain.payload import CLUSTER_ID
+from shoal_server.adapters.qdrant_store.filters import to_filter
+from shoal_server.application.capture_order import page_in_capture_order
+from shoal_server.application.ports import DIVERSE_AMONG, CapturePosition, StoredVectors
+from shoal_server.domain.diversity import diverse_order
+from shoal_server.domain.filters import ImageFilter
+from shoal_server.domain.image import Image, ScoredImage, Vector
+from shoal_server.domain.payload import CAPTURED_LOCAL, CLUSTER_ID, said
 
 _ID_BATCH = 1000
 _FIRST_FACETS = 1024
@@ -59,19 +63,25 @@ class QdrantImages(Access):
     async def count_images(self, collection: str, where: ImageFilter) -> int:
         """How many images, exactly."""
         async with self._within(collection):
-            return (await self._client.count(collection, points.to_filter(where), exact=True)).count
+            return (await self._client.count(collection, to_filter(where), exact=True)).count
 
     async def count_by_cluster(self, collection: str) -> dict[int, int]:
         """Images per cluster id, exactly; ids without images are absent."""
+        counts = await self.count_by(collection, CLUSTER_ID, ImageFilter())
+        return {int(cluster): count for cluster, count in counts.items()}
+
+    async def count_by(self, collection: str, field: str, where: ImageFilter) -> dict[str | int, int]:
+        """Images per value of a field with an index, exactly; values without images are absent."""
+        condition = to_filter(where)
         limit = _FIRST_FACETS
         async with self._within(collection):
             # The server keeps a queue of the limit's length, so it begins small.
             while (
-                len(hits := (await self._client.facet(collection, CLUSTER_ID, limit=limit, exact=True)).hits) == limit
+                len(hits := (await self._client.facet(collection, field, condition, limit, exact=True)).hits) == limit
             ):
                 limit *= 16
         # In a server's index a value that no point has any more may stay, with a count of 0.
-        return {int(hit.value): hit.count for hit in hits if hit.count}
+        return {hit.value: hit.count for hit in hits if hit.count}
 
     async def page_images(
         self, collection: str, where: ImageFilter, after: UUID | None, limit: int
@@ -80,12 +90,27 @@ class QdrantImages(Access):
         async with self._within(collection):
             found, following = await self._client.scroll(
                 collection,
-                points.to_filter(where),
+                to_filter(where),
                 limit,
                 offset=None if after is None else str(after),
                 with_payload=True,
             )
         return [points.to_image(point) for point in found], None if following is None else UUID(str(following))
+
+    async def page_by_capture(
+        self, collection: str, where: ImageFilter, after: CapturePosition | None, limit: int, descending: bool
+    ) -> tuple[list[Image], CapturePosition | None]:
+        """Images in the order of what the camera's clock showed, then of their ids, and where the next page begins."""
+        return await page_in_capture_order(self, collection, where, after, limit, descending)
+
+    async def first_by_capture(self, collection: str, where: ImageFilter, limit: int, descending: bool) -> list[Image]:
+        """The first images in the order of their capture time; equal times in any order."""
+        order = models.OrderBy(
+            key=CAPTURED_LOCAL, direction=models.Direction.DESC if descending else models.Direction.ASC
+        )
+        async with self._within(collection):
+            found, _ = await self._client.scroll(collection, to_filter(where), limit, order_by=order, with_payload=True)
+        return [points.to_image(point) for point in found]
 
     async def query_images(
         self,
@@ -95,26 +120,36 @@ class QdrantImages(Access):
         limit: int,
         offset: int = 0,
         score_threshold: float | None = None,
+        diversity: float = 0.0,
     ) -> list[ScoredImage]:
-        """The images nearest to a vector by cosine similarity, best first.
+        """The images nearest to a vector by cosine similarity, best first, or in an order that prefers what is new.
 
         A server searches exactly until it has built an index (about 10 MB of vectors), then approximately.
 
         Raises:
             WrongDimension: the vector is not of the collection's model.
         """
+        diverse = diversity > 0
         async with self._within(collection) as record:
             check_dimension(record, vector)
             answer = await self._client.query_points(
                 collection,
                 vector.tolist(),
-                query_filter=points.to_filter(where),
-                limit=limit,
-                offset=offset,
+                query_filter=to_filter(where),
+                limit=DIVERSE_AMONG if diverse else limit,
+                offset=0 if diverse else offset,
                 score_threshold=score_threshold,
                 with_payload=True,
+                with_vectors=diverse,
             )
-        return [ScoredImage(points.to_image(point), point.score) for point in answer.points]
+        found = answer.points
+        if diverse:
+            # Not the server's own reordering: the oldest version that is supported does not have it, and both stores
+            # must answer alike.
+            scores = np.array([point.score for point in found], dtype=np.float32)
+            order = diverse_order(scores, points.to_vectors(found), diversity, offset + limit)
+            found = [found[row] for row in order[offset:]]
+        return [ScoredImage(points.to_image(point), point.score) for point in found]
 
     async def query_neighbors(
         self, collection: str, vectors: NDArray[np.float32], where: ImageFilter, limit: int
@@ -124,7 +159,7 @@ class QdrantImages(Access):
         Raises:
             WrongDimension: the vectors are not of the collection's model.
         """
-        condition = points.to_filter(where)
+        condition = to_filter(where)
         async with self._within(collection) as record:
             for vector in vectors:
                 check_dimension(record, vector)
@@ -166,6 +201,16 @@ class QdrantImages(Access):
                     await self._client.delete_payload(collection, [field], batch, wait=True)
                 else:
                     await self._client.set_payload(collection, {field: group_id}, batch, wait=True)
+
+    async def update_image(self, collection: str, image: Image) -> None:
+        """Writes what people say of an existing image: its uri, also_at, tags and attributes, and nothing else."""
+        fields, absent = said(image)
+        # By filter, as in set_group. All at once; a crash before the second call leaves only empty fields.
+        of_image = points.of_ids([image.id])
+        async with self._within(collection):
+            await self._client.set_payload(collection, fields, of_image, wait=True)
+            if absent:
+                await self._client.delete_payload(collection, absent, of_image, wait=True)
 
     async def optimize(self, collection: str) -> None:
         """Does nothing but look whether the collection exists: a server builds its indexes by itself."""

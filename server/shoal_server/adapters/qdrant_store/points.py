@@ -13,14 +13,13 @@ from qdrant_client import models
 from shoal_server.application.ports import StoredVectors
 from shoal_server.domain import payload, records
 from shoal_server.domain.cluster import NOISE, Cluster
-from shoal_server.domain.image import Image, ImageFilter, Location, Vector
-from shoal_server.domain.payload import CLUSTER_ID, GROUP_FIELDS, MOMENT_ID, PLACE_ID, FieldType
+from shoal_server.domain.image import Image, Location, Vector
+from shoal_server.domain.payload import CAPTURED_AT, CLUSTER_ID, GROUP_FIELDS, MOMENT_ID, PLACE_ID, FieldType
 
 RUN = "run"
 KIND = "kind"
 COLLECTION = "collection"
 RECORD = "record"
-_CAPTURED_AT = "captured_at"
 _LOCATION = "location"
 
 #: Namespace of the ids of points that are not images.
@@ -32,33 +31,17 @@ SCHEMA = {
     FieldType.FLOAT: models.PayloadSchemaType.FLOAT,
     FieldType.DATETIME: models.PayloadSchemaType.DATETIME,
     FieldType.GEO: models.PayloadSchemaType.GEO,
+    FieldType.BOOL: models.PayloadSchemaType.BOOL,
 }
 
 #: What a scan reads of an image's payload.
-SCANNED = [*GROUP_FIELDS, _CAPTURED_AT, _LOCATION]
+SCANNED = [*GROUP_FIELDS, CAPTURED_AT, _LOCATION]
 
 #: Indexed fields of a point that is a cluster.
 CLUSTER_FIELDS = {RUN: FieldType.KEYWORD, CLUSTER_ID: FieldType.INTEGER}
 
 #: Indexed fields of a point that is a record.
 RECORD_FIELDS = {KIND: FieldType.KEYWORD, COLLECTION: FieldType.KEYWORD}
-
-
-def to_filter(where: ImageFilter) -> models.Filter | None:
-    """None if every image is meant."""
-    empty = models.IsEmptyCondition(is_empty=models.PayloadField(key=CLUSTER_ID))
-    must: list[models.Condition] = []
-    must_not: list[models.Condition] = []
-    for field, wanted in ((CLUSTER_ID, where.clusters), (PLACE_ID, where.places), (MOMENT_ID, where.moments)):
-        if wanted:
-            must.append(models.FieldCondition(key=field, match=models.MatchAny(any=list(wanted))))
-    if where.unclustered:
-        must.append(empty)
-    if where.clustered:
-        must_not.append(empty)
-    if where.exclude:
-        must_not.append(models.HasIdCondition(has_id=[str(each) for each in where.exclude]))
-    return models.Filter(must=must, must_not=must_not) if must or must_not else None
 
 
 def of_ids(ids: Sequence[UUID]) -> models.Filter:
@@ -102,6 +85,11 @@ def to_vector(point: models.Record) -> Vector:
     return np.asarray(point.vector, dtype=np.float32)
 
 
+def to_vectors(found: Sequence[models.ScoredPoint]) -> NDArray[np.float32]:
+    """The unnamed vectors of points that were read with them, float32 (n, dimension)."""
+    return np.array([point.vector for point in found], dtype=np.float32)
+
+
 def group_ids(found: Sequence[models.Record] | Sequence[models.ScoredPoint], field: str) -> NDArray[np.int64]:
     """The ids that points have in one of the payload's group fields, int64 (n,), -1 for none."""
     return np.array([(point.payload or {}).get(field, NOISE) for point in found], dtype=np.int64)
@@ -115,7 +103,7 @@ def to_stretch(found: Sequence[models.Record], with_vectors: bool) -> StoredVect
         cluster_ids=group_ids(found, CLUSTER_ID),
         place_ids=group_ids(found, PLACE_ID),
         moment_ids=group_ids(found, MOMENT_ID),
-        captured_at=[each.get(_CAPTURED_AT) for each in payloads],
+        captured_at=[each.get(CAPTURED_AT) for each in payloads],
         locations=[_to_location(each.get(_LOCATION)) for each in payloads],
         vectors=np.array([point.vector if with_vectors else () for point in found], dtype=np.float32),
     )

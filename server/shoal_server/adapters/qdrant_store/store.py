@@ -20,6 +20,7 @@ from shoal_server.adapters.qdrant_store.clusters import QdrantClusters
 from shoal_server.adapters.qdrant_store.connection import Connection
 from shoal_server.adapters.qdrant_store.history import QdrantHistory
 from shoal_server.adapters.qdrant_store.images import QdrantImages
+from shoal_server.adapters.qdrant_store.upgrading import upgrade_images
 from shoal_server.domain.collection import Collection, check_collection_id
 from shoal_server.domain.errors import CollectionExists, CollectionNotFound, StoreIncompatible
 from shoal_server.domain.payload import INDEXED, FieldType
@@ -43,8 +44,8 @@ class QdrantStore(QdrantImages, QdrantClusters, QdrantHistory):
     async def connect(cls, url: str, api_key: str | None = None, grpc_port: int = 6334) -> QdrantStore:
         """Connects over gRPC, checks the server's version and completes what a crash or an older version left undone.
 
-        Deletions that were cut short are done before it returns. Missing payload indexes are only asked for: until
-        the server has made them, filters on these fields are slower.
+        Deletions that were cut short are done before it returns, and fields and payload indexes that an older version
+        did not make are made, once.
 
         Args:
             url: for instance ``https://qdrant.example.com:6333``.
@@ -70,7 +71,7 @@ class QdrantStore(QdrantImages, QdrantClusters, QdrantHistory):
             for each in await store._catalog.collections(DELETING):
                 await store._clear(each.id)
             for each in await store._catalog.collections(READY):
-                await store._index_new_fields(each.id)
+                await store._upgrade(each.id)
         except BaseException:
             await store.close()
             raise
@@ -140,12 +141,9 @@ class QdrantStore(QdrantImages, QdrantClusters, QdrantHistory):
                     await self._client.delete_collection(name)
         await self._catalog.forget(collection)
 
-    async def _index_new_fields(self, collection: str) -> None:
+    async def _upgrade(self, collection: str) -> None:
         with contextlib.suppress(CollectionNotFound), self._connection.translated(collection):
-            present = (await self._client.get_collection(collection)).payload_schema
-            for field, kind in INDEXED.items():
-                if field not in present:
-                    await self._client.create_payload_index(collection, field, points.SCHEMA[kind], wait=False)
+            await upgrade_images(self._client, collection)
 
     async def _refuse_strangers(self, collection: str) -> None:
         with self._connection.translated():

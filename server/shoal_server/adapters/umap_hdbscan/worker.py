@@ -125,11 +125,13 @@ def _die_with_parent() -> None:
 
 
 def _warm_up() -> None:
-    """Imports what is slow to import and compiles what is slow to compile."""
+    """Imports what is slow to import, and compiles what is slow to compile or finds it compiled."""
     from umap.layouts import tqdm
 
+    from shoal_server.adapters.umap_hdbscan.compiled import keep_compiled
     from shoal_server.adapters.umap_hdbscan.pipeline import cluster_vectors
 
+    keep_compiled()
     # tqdm's default lock is a named semaphore of the system, which a killed process leaves behind.
     tqdm.set_lock(threading.RLock())
     vectors = np.random.default_rng(0).normal(size=(64, 8)).astype(np.float32)

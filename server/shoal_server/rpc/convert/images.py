@@ -1,29 +1,33 @@
-"""Images, and which of them are asked for."""
+"""Images, what they are stored from, and what is changed of them."""
 
 from __future__ import annotations
 
 from google.type import latlng_pb2
 
-from shoal.v1 import image_pb2
-from shoal_server.application.queries import Where
+from shoal.v1 import image_pb2, image_service_pb2
+from shoal_server.application.images import Changes
+from shoal_server.application.ingest import NewImage, Options
 from shoal_server.domain.errors import InvalidField
-from shoal_server.domain.image import Image, Metadata
-from shoal_server.rpc.convert.values import cluster_or_none, ids_within, timestamp
-from shoal_server.rpc.resource_names import (
-    image_name,
-    moment_name,
-    parse_cluster,
-    parse_moment,
-    parse_place,
-    parse_theme,
-    place_name,
-)
+from shoal_server.domain.image import Image, Metadata, OnNearDuplicate
+from shoal_server.rpc.convert.attributes import attribute_messages, attributes
+from shoal_server.rpc.convert.values import cluster_or_none, timestamp
+from shoal_server.rpc.resource_names import image_name, moment_name, place_name
 
 #: Fields of Metadata that have the same name and type in ImageMetadata.
 _SAME = (
     "width", "height", "format", "byte_size", "orientation", "captured_at", "camera_make", "camera_model", "lens",
-    "iso", "f_number", "exposure_s", "focal_length_mm",
+    "iso", "f_number", "exposure_s", "focal_length_mm", "altitude_m", "frame_count", "local_time",
 )  # fmt: skip
+
+_CHANGEABLE = ("uri", "tags", "attributes")
+
+#: None: as the server does by default.
+_ON_NEAR_DUPLICATE: dict[int, OnNearDuplicate | None] = {
+    image_service_pb2.NEAR_DUPLICATES_UNSPECIFIED: None,
+    image_service_pb2.NEAR_DUPLICATES_KEEP: OnNearDuplicate.KEEP,
+    image_service_pb2.NEAR_DUPLICATES_TAG: OnNearDuplicate.TAG,
+    image_service_pb2.NEAR_DUPLICATES_SKIP: OnNearDuplicate.SKIP,
+}
 
 
 def image(collection_id: str, stored: Image) -> image_pb2.Image:
@@ -38,6 +42,9 @@ def image(collection_id: str, stored: Image) -> image_pb2.Image:
         ingest_time=timestamp(stored.ingested_at),
         place="" if stored.place_id is None else place_name(collection_id, stored.place_id),
         moment="" if stored.moment_id is None else moment_name(collection_id, stored.moment_id),
+        also_at=stored.also_at,
+        attributes=attribute_messages(stored.attributes),
+        phash=stored.phash or "",
     )
 
 
@@ -53,19 +60,47 @@ def _metadata(read: Metadata) -> image_pb2.ImageMetadata:
     return message
 
 
-def image_filter(collection_id: str, message: image_pb2.ImageFilter) -> Where:
-    """Which images.
+def new_image(message: image_service_pb2.NewImage, content: bytes) -> NewImage:
+    """An image to store; its content may have come in parts.
 
     Raises:
-        InvalidField: what is in a cluster and what is in none exclude one another.
-        InvalidName: something named is not of this collection.
+        InvalidField: an attribute has no value.
     """
-    if message.unclustered and (message.clusters or message.themes):
-        raise InvalidField("filter", "'unclustered' and 'clusters' or 'themes' exclude one another; give one of them")
-    return Where(
-        clusters=ids_within(collection_id, parse_cluster, message.clusters),
-        themes=ids_within(collection_id, parse_theme, message.themes),
-        unclustered=message.unclustered,
-        places=ids_within(collection_id, parse_place, message.places),
-        moments=ids_within(collection_id, parse_moment, message.moments),
+    return NewImage(
+        content=content,
+        uri=message.uri,
+        tags=tuple(message.tags),
+        attributes=attributes("image.attributes", message.attributes),
+        fetch=message.fetch,
+    )
+
+
+def ingest_options(message: image_service_pb2.IngestOptions) -> Options:
+    """How to store images.
+
+    Raises:
+        InvalidField: what to do with near-duplicates is nothing that there is.
+    """
+    if message.near_duplicates not in _ON_NEAR_DUPLICATE:
+        raise InvalidField("options.near_duplicates", f"{message.near_duplicates} is none of KEEP, TAG and SKIP")
+    return Options(drop_location=message.drop_location, near_duplicates=_ON_NEAR_DUPLICATE[message.near_duplicates])
+
+
+def changes(request: image_service_pb2.UpdateImageRequest) -> Changes:
+    """New values of what people say of an image.
+
+    Raises:
+        InvalidField: the mask names another field, or nothing is to be changed.
+    """
+    message = request.image
+    named = set(request.update_mask.paths)
+    if unknown := named - set(_CHANGEABLE):
+        raise InvalidField("update_mask", f"{min(unknown)[:80]!r} cannot be changed; only {', '.join(_CHANGEABLE)} can")
+    named = named or {name for name in _CHANGEABLE if getattr(message, name)}
+    if not named:
+        raise InvalidField("update_mask", f"nothing is to be changed; name some of {', '.join(_CHANGEABLE)}")
+    return Changes(
+        uri=message.uri if "uri" in named else None,
+        tags=tuple(message.tags) if "tags" in named else None,
+        attributes=attributes("image.attributes", message.attributes) if "attributes" in named else None,
     )
