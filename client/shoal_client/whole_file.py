@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,9 @@ from typing import BinaryIO
 from uuid import uuid4
 
 from shoal_client.errors import AlreadyExists, InvalidArgument
+
+#: Names of what a process has open. If that is a file, somebody else is writing to it.
+_STREAM = re.compile(r"/dev/(stdin|stdout|stderr|fd/\d+)|/proc/(self|thread-self|\d+)/fd/\d+")
 
 
 @contextmanager
@@ -57,8 +61,13 @@ def check_writable(path: Path, *, overwrite: bool) -> None:
         mode = path.stat().st_mode
     except FileNotFoundError:
         mode = None
-    if mode is not None and not stat.S_ISREG(mode):
-        kind = "a folder; name a file in it" if stat.S_ISDIR(mode) else "a device or a pipe; name a file"
+    stream = _STREAM.fullmatch(str(path.absolute())) is not None
+    if stream or (mode is not None and not stat.S_ISREG(mode)):
+        kind = (
+            "a folder; name a file in it"
+            if mode is not None and stat.S_ISDIR(mode)
+            else "a device or a pipe; name a file"
+        )
         raise InvalidArgument(f"{path} is {kind}", reason="NO_REGULAR_FILE", metadata={"path": str(path)})
     if not overwrite and os.path.lexists(path):
         raise _exists(path)

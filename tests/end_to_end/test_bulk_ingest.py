@@ -171,7 +171,7 @@ def test_a_list_that_never_ends_can_be_interrupted(
     run.process.send_signal(signal.SIGINT)
     assert run.process.wait(60) == 130
     _, records, errors = run.end()
-    assert (records[-1]["stored"], errors) == (2, "error: interrupted\n")
+    assert (records[-1]["stored"], errors) == (2, "error: interrupted; run it again: what is stored is kept\n")
 
 
 def test_watching_a_folder(tmp_path: Path, servers: list[ServerProcess], started: list[Ingest]) -> None:
@@ -198,12 +198,22 @@ def test_watching_a_folder(tmp_path: Path, servers: list[ServerProcess], started
     wait_until(lambda: stored(address) == 3, "a new file and a folder")
     (folder / "moved here" / "deep" / "later.png").write_bytes(picture("red", 5))
     wait_until(lambda: stored(address) == 4, "a file in a folder that came later")
+    (folder / "broken.png").write_bytes(whole[:50])
+    time.sleep(3)
+    (folder / "broken.png").write_bytes(picture("red", 6))
+    wait_until(lambda: stored(address) == 5, "a file that was repaired")
+    with zipfile.ZipFile(folder / "a.zip", "w") as archive:
+        archive.writestr("in.png", picture("red", 7))
+    time.sleep(1)
     run.process.send_signal(signal.SIGINT)
     code, records, errors = run.end()
-    assert (code, records[-1]["stored"], records[-1]["failed"]) == (0, 4, 0), errors
+    assert (code, records[-1]["stored"], records[-1]["failed"]) == (0, 5, 0), errors
+    assert "1 image came in, done in" in errors
+    assert "failed: " in errors
+    assert f"{folder / 'a.zip'} is passed over" in errors
     with Client(address) as client:
         names = {Path(image.uri).name for image in client.collection("default").images()}
-    assert names == {"first.png", "slow.png", "moved.png", "later.png"}
+    assert names == {"first.png", "slow.png", "moved.png", "later.png", "broken.png"}
 
 
 def test_failures_are_tried_again(tmp_path: Path, photos: Path, servers: list[ServerProcess]) -> None:

@@ -86,7 +86,7 @@ def test_ingest(server: FakeServer, shoal: Shoal, photos: Path) -> None:
     assert [image.uri for image in stored] == [(photos / name).resolve().as_uri() for name in ("a b.JPG", "sub/c.png")]
     assert list(stored[0].tags) == ["x", "y"]
     again = shoal("ingest", photos, "--collection", "new")
-    assert (again.code, again.stdout[:31]) == (0, "2 stored, 1 duplicates, 0 failed"[:31])
+    assert (again.code, again.stdout[:31]) == (0, "2 stored, 1 there already, 0 failed"[:31])
     assert len(server.images["collections/new"]) == 2
 
 
@@ -102,7 +102,7 @@ def test_ingest_names_what_failed(shoal: Shoal, photos: Path) -> None:
     }
     assert f"failed: {notes}: no image" in done.stderr
     assert f"failed: the file can't be read: {missing}: there is no such file" in done.stderr
-    assert shoal("ingest", notes).code == 3
+    assert shoal("ingest", notes).code == 1
 
 
 def test_ingest_tells_what_it_left_out(shoal: Shoal, photos: Path) -> None:
@@ -298,7 +298,10 @@ def interrupted(server: FakeServer, *arguments: str) -> Done:
 def test_an_interrupted_ingest_tells_what_was_stored(server: FakeServer, photos: Path) -> None:
     server.stop_answering_after = 2
     done = interrupted(server, "ingest", str(photos))
-    assert (done.code, done.stderr.splitlines()[1:]) == (130, ["error: interrupted"])
+    assert (done.code, done.stderr.splitlines()[1:]) == (
+        130,
+        ["error: interrupted; run it again: what is stored is kept"],
+    )
     assert done.records[-1]["stored"] + done.records[-1]["duplicates"] == 2
 
 
@@ -313,7 +316,7 @@ def test_an_interrupted_ingest_counts_what_was_under_way(server: FakeServer, tmp
     time.sleep(0.5)  # so that the signal is there before the answers
     server.answering.set()
     stdout, stderr = process.communicate(timeout=60)
-    assert (process.returncode, stderr) == (130, "error: interrupted\n")
+    assert (process.returncode, stderr) == (130, "error: interrupted; run it again: what is stored is kept\n")
     stored = json.loads(stdout.splitlines()[-1])["stored"]
     assert 20 <= stored == len(server.images["collections/default"]) < 1000
 

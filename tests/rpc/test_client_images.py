@@ -88,14 +88,14 @@ def test_update(server: FakeServer, shoal: Shoal, image: Image) -> None:
     ("wrong", "said"),
     [
         ([], "give at least one of --tag"),
-        (["--set", "rating"], "'--set': 'rating' is not KEY=VALUE, as in rating=5"),
-        (["--set", "Rating=5"], "'--set': 'Rating' is no attribute's key: 1 to 63 of a-z"),
-        (["--uri", ""], "'--uri': it is empty"),
-        (["--tag", ""], "'--tag': it is empty"),
-        (["--tag", "c", "--tag", "a", "--remove-tag", "a"], "'--remove-tag': the tag 'a' is given as well"),
-        (["--set", "x=1", "--unset", "x"], "'--unset': the attribute 'x' is given as well"),
-        ([f"--tag={number}" for number in range(63)], "'--tag': the image would have 65 tags; it can have 64"),
-        ([f"--set=a{number}=x" for number in range(65)], "'--set': the image would have 65 attributes; it can have 64"),
+        (["--set", "rating"], "--set: 'rating' is not KEY=VALUE, as in rating=5"),
+        (["--set", "Rating=5"], "--set: 'Rating' is no attribute's key: 1 to 63 of a-z"),
+        (["--uri", ""], "--uri: it is empty"),
+        (["--tag", ""], "--tag: it is empty"),
+        (["--tag", "c", "--tag", "a", "--remove-tag", "a"], "--remove-tag: the tag 'a' is given as well"),
+        (["--set", "x=1", "--unset", "x"], "--unset: the attribute 'x' is given as well"),
+        ([f"--tag={number}" for number in range(63)], "--tag: the image would have 65 tags; it can have 64"),
+        ([f"--set=a{number}=x" for number in range(65)], "--set: the image would have 65 attributes; it can have 64"),
     ],
 )
 def test_an_update_that_makes_no_sense(

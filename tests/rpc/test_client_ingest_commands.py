@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
+import os
+import signal
+import subprocess
+import sys
 import tarfile
+import termios
 import time
 import zipfile
 from collections.abc import Iterator
@@ -73,7 +79,7 @@ def test_what_is_known_is_neither_read_nor_sent(shoal: Shoal, photos: Path, tmp_
     sums = shoal.sums(photos)
     assert (sums["stored"], sums["duplicates"], sums["known"], sums["failed"]) == (0, 3, 3, 0)
     assert len(shoal.server.streams) == 1
-    assert "0 stored, 3 duplicates (3 known from before), 0 failed" in shoal(photos).stdout
+    assert "0 stored, 3 there already, 0 failed" in shoal(photos).stdout
     sums = shoal.sums(photos, "--no-journal")
     assert (sums["duplicates"], sums["known"]) == (3, 0)
     sums = shoal.sums(photos, "--journal", tmp_path / "other" / "j.sqlite")
@@ -108,7 +114,7 @@ def test_tags_attributes_and_options(shoal: Shoal, photos: Path) -> None:
 def test_near_duplicates_that_are_not_stored_are_told(shoal: Shoal, photos: Path) -> None:
     (photos / "z.jpg").write_bytes(b"alike")
     arguments = (photos / "a.jpg", photos / "z.jpg", "--near-duplicates", "skip")
-    assert "1 stored, 0 duplicates, 1 near-duplicates not stored, 0 failed" in shoal(*arguments).stdout
+    assert "1 stored, 0 there already, 1 near-duplicates not stored, 0 failed" in shoal(*arguments).stdout
     # The stored image stands for it: it is not embedded again only to be left out again.
     sums = shoal.sums(*arguments)
     assert (sums["known"], sums["near_duplicates"]) == (2, 0)
@@ -199,10 +205,81 @@ def test_a_stream_that_breaks_is_told(shoal: Shoal, photos: Path) -> None:
     assert "the server is shutting down; trying again in" in done.stderr
 
 
+def test_the_code_says_whether_anything_is_in(shoal: Shoal, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.jpg").write_bytes(b"bad")
+    shoal(tmp_path / "bad.jpg", tmp_path / "missing.jpg", code=1)
+    shoal(tmp_path / "bad.jpg", photos / "a.jpg", code=3)
+    assert shoal.sums(tmp_path / "bad.jpg", photos / "a.jpg", code=3)["known"] == 1
+
+
+def test_that_stored_ones_keep_their_location_is_told(shoal: Shoal, photos: Path) -> None:
+    shoal(photos / "a.jpg")
+    told = "keep their location"
+    assert told not in shoal(photos / "b.png", "--drop-gps").stderr
+    assert told not in shoal(photos / "a.jpg").stderr
+    assert told in shoal(photos / "a.jpg", "--drop-gps").stderr
+
+
+def test_a_list_on_stdin_means_names(shoal: Shoal, photos: Path) -> None:
+    sums = shoal.sums("-", stdin=f"{photos}/*.jpg\n  \n\t\r\n{photos}/b.png\n".encode(), code=3)
+    assert (sums["stored"], sums["failed"]) == (1, 1)
+    assert f"{photos}/*.jpg: there is no such file" in shoal("-", stdin=f"{photos}/*.jpg\n".encode(), code=1).stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
+def test_failures_that_cannot_be_written(shoal: Shoal, photos: Path) -> None:
+    (photos / "bad.jpg").write_bytes(b"bad")
+    done = shoal(photos, "--failures", "/dev/full", code=1)
+    assert done.stderr.splitlines()[-1] == "error: No space left on device: /dev/full"
+    assert "trying again" not in done.stderr
+
+
+def started(server: FakeServer, *arguments: object, **streams: Any) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "shoal_client", "ingest", *map(str, arguments), "--server", server.address],
+        text=True,
+        **streams,
+    )
+
+
+def test_a_reader_that_is_gone_ends_it(server: FakeServer, photos: Path) -> None:
+    """The warning of the stream that broke is what finds it out, in another thread than the main one."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    server.break_after = 1
+    process = started(server, photos, "--no-journal", stdout=writing, stderr=writing)
+    os.close(writing)
+    try:
+        assert process.wait(60) == 1
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_interrupts_end_it_though_nobody_reads_what_it_says(server: FakeServer, tmp_path: Path) -> None:
+    for number in range(2000):
+        (tmp_path / f"{number:04}.png").write_bytes(b"bad")
+    process = started(server, tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        waiting = bytearray(4)
+        while int.from_bytes(waiting, sys.byteorder) < 60_000:  # a pipe takes 64 KiB
+            time.sleep(0.1)
+            fcntl.ioctl(process.stderr or 0, termios.FIONREAD, waiting)
+        for _ in range(2):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.2)
+        assert process.wait(30) == 130
+    finally:
+        process.kill()
+        process.communicate()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         ([], "give a PATH"),
+        ([""], "is a variable unset?"),
+        (["x.jpg", ""], "is a variable unset?"),
         (["x.jpg", "--null"], "list on stdin"),
         (["x.jpg", "--journal", "a", "--no-journal"], "one of --journal"),
         (["x.jpg", "--watch"], "--watch needs a folder"),

@@ -122,6 +122,8 @@ def test_recommending(server: FakeServer, default: Collection, shoal: Shoal) -> 
     request = last(server, "RecommendImages")
     assert (len(request.liked), request.filter.captured.before) == (2, "2020-01-01T00:00:00")
     assert shoal("recommend").code == 2
+    both = shoal("recommend", "--like", AN_ID, "--unlike", AN_ID)
+    assert (both.code, f"--unlike: {AN_ID} is given with --like as well" in both.stderr) == (2, True)
 
 
 def counts(field: pb.FacetField.ValueType, *values: tuple[str, str, int], without: int = 0) -> Any:
@@ -225,13 +227,15 @@ def test_weights(server: FakeServer, shoal: Shoal) -> None:
         (["--near", "91,11,2km"], "latitude 91 is not within -90 and 90"),
         (["--near", "48,nan,2km"], "longitude nan is not within -180 and 180"),
         (["--near", "48,11,nan"], "radius nan is no distance above 0"),
-        (["--near", "48,11,0"], "'--near': radius 0 is no distance above 0"),
+        (["--near", "48,11,0"], "--near: radius 0 is no distance above 0"),
         (["--near", "48,11,infkm"], "radius infkm is no distance above 0"),
-        (["--tag", ""], "'--tag': it is empty; leave the option out"),
-        (["--lens", ""], "'--lens': it is empty"),
+        (["--tag", ""], "--tag: it is empty; leave the option out"),
+        (["--unclustered", "--theme", "3"], "--unclustered: no image is in no cluster and in one of --theme"),
+        ([f"--minus={number}" for number in range(32)], "these are 33 things to look for; at most 32"),
+        (["--lens", ""], "--lens: it is empty"),
         (["--attribute", "Album=x"], "'Album' is no attribute's key"),
-        (["--threshold", "nan"], "'--threshold': nan is no number"),
-        (["--diversity", "nan"], "'--diversity': nan is no number"),
+        (["--threshold", "nan"], "Invalid value for '--threshold'"),
+        (["--diversity", "nan"], "Invalid value for '--diversity'"),
         (["--weight", "words=2"], "'words' is none of text, image, like, minus, minus-like"),
         (["--weight", "text=0"], "0 is not above 0 and at most 10"),
         (["--diversity", "2"], "--diversity"),

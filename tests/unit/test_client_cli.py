@@ -87,6 +87,21 @@ def test_ids_are_whole_on_a_narrow_terminal(
     assert ID in capsys.readouterr().out
 
 
+def test_a_record_is_readable(capsys: pytest.CaptureFixture[str]) -> None:
+    uris = [f"file:///{name * 40}[b]" for name in "ab"]
+    record = {"also_at": uris, "tags": ["x", "y"], "attributes": {"album": "x", "done": True}, "altitude_m": -3.25}
+    print_record({**record, "location": {"lat": 43.46744833, "lon": -11.5}, "none": []}, as_json=False)
+    assert capsys.readouterr().out.splitlines() == [
+        f"also_at    {uris[0]}",
+        f"           {uris[1]}",
+        "tags       x, y",
+        "attributes album x, done True",
+        "altitude_m -3.25",
+        "location   lat 43.46744833, lon -11.5",
+        "none       -",
+    ]
+
+
 @pytest.mark.parametrize("width", [30, 60, 80])
 def test_what_is_copied_is_whole_on_a_narrow_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int

@@ -73,6 +73,31 @@ def test_one_that_cannot_be_used_warns_and_knows_nothing(tmp_path: Path, caplog:
         assert str(tmp_path / name) in record.getMessage()
 
 
+def test_another_programs_database_is_left_as_it_is(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name, statement in (("tables", "CREATE TABLE songs (title TEXT)"), ("marked", "PRAGMA application_id = 7")):
+        path = tmp_path / name
+        other = sqlite3.connect(path)
+        other.execute(statement)
+        other.close()
+        before = path.read_bytes()
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            Journal(path).close()
+        assert "another program" in caplog.text
+        assert path.read_bytes() == before
+
+
+def test_a_journal_of_before_there_was_a_mark_is_used(tmp_path: Path) -> None:
+    path, origin = tmp_path / "j", Origin(b"/a.jpg", 5, 7)
+    journal = Journal(path)
+    journal.record(b"key", origin, SHA)
+    journal.close()
+    unmarked = sqlite3.connect(path)
+    unmarked.execute("PRAGMA application_id = 0")
+    unmarked.close()
+    assert Journal(path).lookup({b"key": origin}) == {b"key": SHA}
+
+
 def test_what_is_said_makes_the_key() -> None:
     plain = source("a")
     key = sayings().key(plain)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,7 @@ def test_a_csv_file(tmp_path: Path, delimiter: str) -> None:
 
 def test_a_bad_row_fails_alone_with_its_line(tmp_path: Path) -> None:
     manifest = tmp_path / "m.csv"
+    (tmp_path / os.fsdecode(b"\xff.jpg")).touch()
     manifest.write_bytes(b'path,n\na.jpg,1\nb.jpg\n,2\n"c\n.jpg",3\nd.jpg,4,5\n\xff.jpg,6\n')
     found = rows(manifest)
     assert [isinstance(each, NewImage) for each in found] == [True, False, False, True, False, True]
@@ -101,12 +103,25 @@ def test_a_bad_row_fails_alone_with_its_line(tmp_path: Path) -> None:
     assert "neither path nor uri" in told[1]
 
 
+def test_a_row_that_is_not_utf8_or_never_ends(tmp_path: Path) -> None:
+    manifest = tmp_path / "m.csv"
+    rows_ = ["path,title", "a.jpg,Größe", "größe.jpg,x", "b.jpg,x", 'c.jpg,"' + "x" * 140_000]
+    manifest.write_bytes("\n".join(rows_).encode("latin-1"))
+    told = [each.error.message for each in rows(manifest) if isinstance(each, BadSource)]
+    assert told[:2] == [f"{manifest}, line {line}: it is not UTF-8; save the table as UTF-8" for line in (2, 3)]
+    assert "longer than 131,072 characters; is a quote not closed?" in told[2]
+    assert NewImage(tmp_path / "b.jpg", "", (), {"title": "x"}) in rows(manifest)
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
         (b"", "no first line"),
         (b"name,tags\na,b\n", "no column is called path or uri; there are 'name', 'tags'"),
         (b"path,9lives\na,b\n", "column 2 '9lives'"),
+        ("path,größe\na,b\n".encode("latin-1"), "m.csv, line 1: it is not UTF-8; save the table as UTF-8"),
+        ("path,n\na,b\n".encode("utf-16"), "m.csv, line 1: it is not UTF-8"),
+        ("path,n\na,b\n".encode("utf-16-le"), "m.csv, line 1: it is not UTF-8"),
     ],
 )
 def test_a_manifest_that_cannot_be_used(tmp_path: Path, content: bytes, words: str) -> None:

@@ -24,8 +24,9 @@ from shoal_client.bulk.archives import is_archive, members
 from shoal_client.bulk.contents import READING_ERRORS
 from shoal_client.bulk.path_list import LONGEST, read_paths
 from shoal_client.bulk.patterns import expand
+from shoal_client.errors import UnreadableFile
 from shoal_client.files import IMAGE_SUFFIXES, LeftOut, scan
-from shoal_client.sources import ArchiveMember, BadSource, NewImage
+from shoal_client.sources import ArchiveMember, BadSource, NewImage, open_source, read_source
 
 FILES = {"b.JPG": b"bee" * 1000, "in/ä b.png": b"inner", "in/deep/c.tif": b"", "notes.txt": b"n", "in/.h.jpg": b"h"}
 TAR_SUFFIXES = [".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz"]
@@ -106,6 +107,21 @@ def test_an_archive_that_is_none_or_cut_off_is_told(tmp_path: Path, suffix: str)
             except READING_ERRORS as error:
                 told.append(BadSource(str(each), error))  # type: ignore[arg-type]
     assert told
+
+
+def test_what_is_wrong_with_a_zip_is_said_in_words(tmp_path: Path) -> None:
+    path = zipped(tmp_path / "a.zip", {"1.jpg": b"one"})
+    whole = path.read_bytes()
+    # The flags' place in the archive's directory: bit 0 says that a member is encrypted.
+    flags = whole.index(b"PK\1\2") + 8
+    path.write_bytes(whole[:flags] + bytes([whole[flags] | 1]) + whole[flags + 1 :])
+    [member] = images(path)
+    with pytest.raises(UnreadableFile) as caught:
+        read_source(open_source(NewImage(member)), 100)
+    assert caught.value.message.endswith(f"{path}#1.jpg: it is encrypted; unpack the archive first")
+    path.write_bytes(whole[:40])
+    [problem] = problems(path)
+    assert problem.endswith(f"{path}: it is cut off or damaged, or no zip archive; copy it anew")
 
 
 def test_names_and_links_lead_nowhere(tmp_path: Path) -> None:

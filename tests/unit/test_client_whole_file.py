@@ -73,6 +73,17 @@ def test_only_files_are_replaced(folder: Path) -> None:
     assert sorted(each.name for each in folder.iterdir()) == ["link", "pipe"]
 
 
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="streams have no names here")
+def test_a_file_that_somebody_writes_to_is_not_replaced(folder: Path) -> None:
+    with (
+        (folder / "log").open("wb") as log,
+        pytest.raises(InvalidArgument, match="name a file"),
+        whole_file(Path(f"/dev/fd/{log.fileno()}"), overwrite=True),
+    ):
+        pytest.fail("it is a stream")
+    assert [each.name for each in folder.iterdir()] == ["log"]
+
+
 def test_a_link_stays_and_what_it_leads_to_is_written(folder: Path) -> None:
     elsewhere = folder / "elsewhere"
     elsewhere.mkdir()

@@ -114,6 +114,11 @@ def filters(
         typer.BadParameter: an option does not have its form.
         typer.Exit: the expression is none; what is wrong with it was printed.
     """
+    if unclustered and (cluster or theme):
+        raise typer.BadParameter(
+            f"no image is in no cluster and in one of {'--cluster' if cluster else '--theme'}; give one of the two",
+            param_hint="--unclustered",
+        )
     plain = ImageFilter(
         clusters=cluster or (),
         unclustered=unclustered,

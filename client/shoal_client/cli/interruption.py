@@ -58,8 +58,10 @@ class Interruption:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._arrived.put(None)
+        ending = self._ends_program and self._number is not None
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            # The program is ending: one more interrupt would only cut its last words off.
+            signal.signal(number, signal.SIG_IGN if ending else handler)
         if self._terminated and kind is KeyboardInterrupt:
             raise typer.Exit(128 + signal.SIGTERM)
 

@@ -24,6 +24,8 @@ IDS = frozenset({"id"})
 _GAP = 2
 #: Columns that a folded one has at least: in fewer, a path cannot be read.
 _LEGIBLE = 24
+#: Columns of a list that still stands in one line.
+_LONG = 60
 #: Unicode's categories of control characters, halves of characters, and separators of lines and paragraphs.
 _UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 #: Characters that turn the direction of writing, and so make one name look like another.
@@ -130,7 +132,17 @@ def print_record(record: Record, *, as_json: bool) -> None:
         return
     width = max(map(len, record))
     for field, value in record.items():
-        console().print(f"[bold]{escape(f'{field:<{width}}')}[/bold] {escape(_whole(value))}", soft_wrap=True)
+        first, *more = _lines(value)
+        console().print(f"[bold]{escape(f'{field:<{width}}')}[/bold] {escape(first)}", soft_wrap=True)
+        for line in more:
+            console().print(f"{'':<{width}} {line}", markup=False, soft_wrap=True)
+
+
+def _lines(value: object) -> list[str]:
+    """A value; several things of which each may be long, as URIs are, below one another."""
+    if isinstance(value, list) and cell_len(_cell(value)) > _LONG:
+        return [_cell(each) for each in value]
+    return [_whole(value)]
 
 
 def _whole(value: object) -> str:

@@ -25,6 +25,7 @@ _GIVEN = {
 }
 #: What the API takes.
 _HEAVIEST = 10
+_MOST = 32
 
 TextArgument = Annotated[str | None, typer.Argument(metavar="[TEXT]", help="What to look for, in words.")]
 ImageOption = Annotated[
@@ -72,19 +73,22 @@ def query(
     """What was asked for, and with a negative weight what was asked to be left out.
 
     Raises:
-        typer.BadParameter: nothing was asked for, or a weight does not have its form or weighs nothing.
+        typer.BadParameter: nothing was asked for or too much, or a weight does not have its form or weighs nothing.
     """
     if text is None and not image and not like:
         raise typer.BadParameter("give TEXT, --image FILE or --like ID, or several of them")
     given = {"text": text is not None, "image": image, "like": like, "minus": minus, "minus-like": minus_like}
     weights = _weights(weight or (), [part for part, values in given.items() if values])
-    return [
+    wanted = [
         *([Term(text=text, weight=weights["text"])] if text is not None else []),
         *(Term(image=each, weight=weights["image"]) for each in image or ()),
         *(Term(like=each, weight=weights["like"]) for each in like or ()),
         *(Term(text=each, weight=-weights["minus"]) for each in minus or ()),
         *(Term(like=each, weight=-weights["minus-like"]) for each in minus_like or ()),
     ]
+    if len(wanted) > _MOST:
+        raise typer.BadParameter(f"these are {len(wanted)} things to look for; at most {_MOST} can be at once")
+    return wanted
 
 
 def _weights(given: Iterable[str], asked: Container[str]) -> dict[str, float]:

@@ -19,7 +19,7 @@ from shoal_client.transport import DEFAULT_TARGET
 
 
 def _a_number(given: float | None) -> float | None:
-    """Refuses what lies within any bounds, for it is neither below nor above them."""
+    """Refuses what older versions of typer let pass: it is neither below nor above any bound."""
     if given is not None and math.isnan(given):
         raise typer.BadParameter("nan is no number")
     return given
@@ -83,6 +83,8 @@ def recommend(
     chosen: ImageFilter,
 ) -> None:
     """Finds images like those that you like and unlike those that you do not, best first."""
+    for each in sorted({*like} & {*(unlike or ())}):
+        raise typer.BadParameter(f"{each} is given with --like as well", param_hint="--unlike")
     with opened(server, collection) as target:
         matches = target.recommend(
             like, unlike or (), filter=chosen, score_threshold=threshold, diversity=diversity, limit=limit
