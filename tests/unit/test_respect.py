@@ -121,6 +121,12 @@ def test_images_of_a_dissolved_cluster_may_join_others() -> None:
     assert respected.dissolved_ids.tolist() == [NOISE, 1, NOISE, NOISE]
 
 
+def test_a_cluster_does_not_vanish_because_another_one_is_restored() -> None:
+    clusters = [cluster(0, Hold.PINNED), cluster(1, named=True), cluster(2, Hold.MERGED)]
+    state = standing([0, 0, 0, 0, 0, 1, 2], *clusters)
+    assert after(state, [0, 0, 0, 0, 2, 0, 1]) == [0, 0, 0, 0, 0, 1, 2]
+
+
 @given(st.lists(st.integers(-1, 3), min_size=4, max_size=30), st.data())
 def test_whatever_a_run_finds_people_win(old: list[int], data: st.DataObject) -> None:
     found = data.draw(st.lists(st.integers(-1, 8), min_size=len(old), max_size=len(old)))

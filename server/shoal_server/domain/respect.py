@@ -109,10 +109,13 @@ def _restore(standing: Standing, ids: NDArray[np.int64]) -> set[int]:
     """Gives clusters that people want their images back, if no group carries them on; says which."""
     wanted = {cluster.id for cluster in standing.clusters.values() if cluster.kept}
     wanted |= set(standing.old_ids[standing.placed].tolist()) - {NOISE}
-    vanished = wanted - set(np.unique(ids).tolist())
-    for cluster in vanished:
-        ids[standing.old_ids == cluster] = cluster
-    return vanished
+    restored: set[int] = set()
+    # Images that return may have been all that carried another one on. Who has its own images back keeps them.
+    while vanished := wanted - set(np.unique(ids).tolist()) - restored:
+        for cluster in vanished:
+            ids[standing.old_ids == cluster] = cluster
+        restored |= vanished
+    return restored
 
 
 def _keep_together(standing: Standing, ids: NDArray[np.int64]) -> None:
