@@ -8,9 +8,8 @@ from collections.abc import Iterable, Sequence
 
 from shoal_client.errors import InvalidArgument
 from shoal_client.filters import Attribute
-from shoal_client.filters.conditions import typed
+from shoal_client.filters.conditions import KEY, typed
 
-_KEY = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _TAG_SEPARATOR = re.compile(r"[;|]")
 
 
@@ -21,7 +20,7 @@ def attribute(assignment: str) -> tuple[str, Attribute]:
         InvalidArgument: it does not have that form.
     """
     key, equals, value = assignment.partition("=")
-    if not equals or _KEY.fullmatch(key) is None or not value:
+    if not equals or KEY.fullmatch(key) is None or not value:
         raise InvalidArgument(
             f"{assignment!r} is not KEY=VALUE, for instance rating=5; a key is 1 to 63 of a-z, 0-9 and _, beginning "
             "with a letter",
@@ -43,7 +42,7 @@ def attribute_keys(headings: Sequence[str], where: str) -> list[str]:
     keys = [_key(heading) for heading in headings]
     for number, (heading, key) in enumerate(zip(headings, keys, strict=True), 1):
         column = f"{where}: column {number} {heading!r}"
-        if _KEY.fullmatch(key) is None:
+        if KEY.fullmatch(key) is None:
             raise InvalidArgument(
                 f"{column} gives no attribute's key: 1 to 63 of a-z, 0-9 and _, beginning with a letter; rename or "
                 "remove it",

@@ -138,15 +138,17 @@ class _Batches:
             answers, kept = await self._without_near_duplicates(prepared)
             # The files first: an image that is acknowledged has them.
             await asyncio.gather(*(self._keep_files(row, each, answers) for row, each in kept.items()))
-            kept = {row: each for row, each in kept.items() if isinstance(answers[row], Ingested)}
-            if not kept:
+            storing = [
+                (answer.image, kept[row].vector)
+                for row, answer in enumerate(answers)
+                if row in kept and isinstance(answer, Ingested)
+            ]
+            if not storing:
                 return answers
             try:
-                placed = await self._store_placed(
-                    [(_image_of(answers[row]), each.vector) for row, each in kept.items()]
-                )
+                placed = await self._store_placed(storing)
             except Exception:
-                await self._forget_files([each.image.id for each in kept.values()])
+                await self._forget_files([image.id for image, _ in storing])
                 raise
         stored = {image.id: image for image in placed}
         self.opened.images_version += 1
@@ -411,12 +413,6 @@ def _with_what_is_new(stored: Image, new: NewImage) -> Image:
         tags=tuple(dict.fromkeys((*stored.tags, *new.tags)))[:MAX_TAGS],
         attributes=dict(islice(attributes.items(), MAX_ATTRIBUTES)),
     )
-
-
-def _image_of(answer: Ingested | ShoalError) -> Image:
-    if isinstance(answer, ShoalError):
-        raise answer
-    return answer.image
 
 
 def _tagged(image: Image) -> Image:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from shoal_server.adapters.pillow_decoder.jpeg_header import read_jpeg_header
+from shoal_server.adapters.pillow_decoder.jpeg_header import JpegHeader, read_jpeg_header
 from shoal_server.adapters.pillow_decoder.tiff_directories import TiffReader
 from shoal_server.domain.errors import BrokenImage
 
@@ -50,11 +50,13 @@ class Claim:
         width: pixels; 0 where only the plugin can tell.
         height: pixels; 0 where only the plugin can tell.
         frame_count: pictures in the file, at least 1; None where only the plugin can tell.
+        jpeg: the header of a JPEG, which is read once.
     """
 
     width: int = 0
     height: int = 0
     frame_count: int | None = 1
+    jpeg: JpegHeader | None = None
 
 
 def claim_of(image_format: str, content: bytes) -> Claim:
@@ -66,7 +68,7 @@ def claim_of(image_format: str, content: bytes) -> Claim:
     match image_format:
         case "JPEG":
             header = read_jpeg_header(content)
-            return Claim(header.width, header.height)
+            return Claim(header.width, header.height, jpeg=header)
         case "PNG":
             return _png_claim(content)
         case "GIF":
@@ -81,15 +83,20 @@ def claim_of(image_format: str, content: bytes) -> Claim:
             return Claim(frame_count=None)
 
 
-def check_plausible(image_format: str, content: bytes) -> None:
+def check_plausible(image_format: str, content: bytes, claim: Claim) -> None:
     """Checks that the bytes can hold as many pixels as the header claims.
+
+    Args:
+        image_format: of the bytes.
+        content: the file's bytes.
+        claim: what :func:`claim_of` read of these.
 
     Raises:
         BrokenImage: they cannot.
     """
     match image_format:
-        case "JPEG":
-            _check_jpeg(content)
+        case "JPEG" if claim.jpeg is not None:
+            _check_jpeg(content, claim.jpeg)
         case "PNG":
             _check_png(content)
         case "GIF":
@@ -116,8 +123,7 @@ def _require(image_format: str, content: bytes, width: int, height: int, least: 
         )
 
 
-def _check_jpeg(content: bytes) -> None:
-    header = read_jpeg_header(content)
+def _check_jpeg(content: bytes, header: JpegHeader) -> None:
     pixels = header.width * header.height
     if pixels > _FREE_PIXELS:
         _require("JPEG", content, header.width, header.height, header.least_bits / 8)

@@ -79,7 +79,7 @@ class PillowDecoder:
         try:
             claim = claim_of(image_format, content)
             self._check_size(claim.width, claim.height)
-            check_plausible(image_format, content)
+            check_plausible(image_format, content, claim)
             with self._openers[image_format](BytesIO(content), "") as image:
                 self._check_size(*image.size)
                 return self._decode_opened(image, image_format, content, claim, with_preview)
