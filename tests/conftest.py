@@ -10,9 +10,28 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.qdrant_server import QdrantServer
+
 # How long an example takes depends on what else the machine does.
 settings.register_profile("shoal", deadline=None)
 settings.load_profile("shoal")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Where a Qdrant server is that the tests may use; its API key is taken from ``QDRANT_API_KEY``."""
+    group = parser.getgroup("qdrant")
+    group.addoption(
+        "--qdrant-url",
+        default=os.environ.get("QDRANT_URL"),
+        help="run the contract, rpc and end-to-end suites on this Qdrant server (also QDRANT_URL)",
+    )
+    group.addoption(
+        "--qdrant-grpc-port",
+        type=int,
+        default=int(os.environ.get("QDRANT_GRPC_PORT", "6334")),
+        help="port of its gRPC (also QDRANT_GRPC_PORT; default 6334)",
+    )
+    group.addoption("--qdrant-discard", action="store_true", help="delete what that server holds already")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -33,10 +52,70 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Whole folders of tests run on several cores, at most 4; files and tests that are named run in this process."""
+    """Whole folders of tests run on several cores, at most 4; files and tests that are named run in this process.
+
+    So do all of them if they share a Qdrant server.
+    """
+    if config.getoption("--qdrant-url"):
+        # Shoal's own collections have fixed names: one test at a time has the server.
+        return 0
     cores = os.cpu_count() or 1
     folders = any((config.invocation_params.dir / named).is_dir() for named in config.args)
     return min(cores, 4) if folders and cores > 1 else 0
+
+
+@pytest.fixture(scope="session")
+def qdrant_server(pytestconfig: pytest.Config) -> QdrantServer | None:
+    """The server of ``--qdrant-url``, None without one.
+
+    Tests delete everything on it. So one that holds something already is not touched, unless ``--qdrant-discard`` says
+    that it may be deleted.
+    """
+    url = pytestconfig.getoption("--qdrant-url")
+    if not url:
+        return None
+    port = pytestconfig.getoption("--qdrant-grpc-port")
+    server = QdrantServer(url, port, os.environ.get("QDRANT_API_KEY"))
+    if (held := server.collections()) and not pytestconfig.getoption("--qdrant-discard"):
+        pytest.exit(
+            f"{url} holds collections ({', '.join(sorted(held)[:5])}), and the tests would delete them; give them a "
+            "server of their own, or say --qdrant-discard if nobody needs what is there",
+            returncode=pytest.ExitCode.USAGE_ERROR,
+        )
+    return server
+
+
+@pytest.fixture
+def emptied_qdrant_server(qdrant_server: QdrantServer | None) -> Iterator[QdrantServer | None]:
+    """The server of ``--qdrant-url``, with nothing on it before and after the test; None without one."""
+    if qdrant_server is not None:
+        qdrant_server.clean()
+    yield qdrant_server
+    if qdrant_server is not None:
+        qdrant_server.clean()
+
+
+#: Files and tests of rpc and end_to_end that say nothing about a store in a Qdrant server, and why.
+EMBEDDED_ONLY = {
+    "test_backup_service": "only a store in the data folder is backed up",
+    "test_disk_full": "it fills the disk of the data folder, where the store must be",
+    "test_a_collection_whose_activation_cannot_be_finished_does_not_stop_the_others": "it damages the data folder",
+    "test_an_internal_error_is_found_by_its_id": "it breaks the store of the data folder",
+}
+
+
+@pytest.fixture
+def stored_in_qdrant_server(
+    emptied_qdrant_server: QdrantServer | None, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> QdrantServer | None:
+    """Shoal servers that the test starts store in the server of ``--qdrant-url``, if there is one."""
+    if emptied_qdrant_server is not None:
+        for name in (request.path.stem, request.function.__name__):
+            if name in EMBEDDED_ONLY:
+                pytest.skip(EMBEDDED_ONLY[name])
+        for name, value in emptied_qdrant_server.environment().items():
+            monkeypatch.setenv(name, value)
+    return emptied_qdrant_server
 
 
 @pytest.fixture(scope="session")

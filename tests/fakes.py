@@ -29,6 +29,7 @@ class FakeClusterer:
         error: raised by every job, if set.
         jobs: how many there were.
         before: what the last job was told of the run before.
+        deaths: as of a process that does not die.
     """
 
     def __init__(self, threshold: float = 0.9) -> None:
@@ -40,6 +41,7 @@ class FakeClusterer:
         self.error: Exception | None = None
         self.jobs = 0
         self.before: Before | None = None
+        self.deaths = 0
 
     async def start(self) -> None:
         """Nothing to get ready."""

@@ -16,6 +16,7 @@ from shoal_client.async_client import AsyncClient
 from shoal_client.async_collection import AsyncCollection
 from shoal_client.client import Client
 from shoal_client.collection import Collection
+from shoal_client.credentials import Tls
 from shoal_client.errors import (
     Aborted,
     AlreadyExists,
@@ -41,10 +42,13 @@ from shoal_client.errors import (
     UnreadableFile,
 )
 from shoal_client.filters import Attribute, Between, Bound, Bounds, ImageFilter, where
+from shoal_client.point_ids import image_id, point_id
 from shoal_client.queries import ImageOrder, Term
 from shoal_client.results import (
     Alternative,
     Assignment,
+    AssignmentChanges,
+    Attachment,
     Cluster,
     ClusteringMethod,
     ClusteringParameters,
@@ -52,6 +56,8 @@ from shoal_client.results import (
     ClusteringSummary,
     ClusterMatch,
     CollectionInfo,
+    CollectionStatus,
+    ComponentStatus,
     Correction,
     CorrectionKind,
     CorrectionResult,
@@ -66,6 +72,7 @@ from shoal_client.results import (
     Flow,
     Granularity,
     Image,
+    ImageAssignment,
     ImageMatch,
     ImageMetadata,
     IngestResult,
@@ -87,6 +94,7 @@ from shoal_client.results import (
     RunState,
     Schedule,
     ScheduleStatus,
+    ServerStatus,
     Share,
     Theme,
 )
@@ -97,8 +105,10 @@ __all__ = [
     "AlreadyExists",
     "Alternative",
     "Assignment",
+    "AssignmentChanges",
     "AsyncClient",
     "AsyncCollection",
+    "Attachment",
     "Attribute",
     "Between",
     "Bound",
@@ -114,6 +124,8 @@ __all__ = [
     "ClusteringSummary",
     "Collection",
     "CollectionInfo",
+    "CollectionStatus",
+    "ComponentStatus",
     "Correction",
     "CorrectionKind",
     "CorrectionResult",
@@ -132,6 +144,7 @@ __all__ = [
     "Flow",
     "Granularity",
     "Image",
+    "ImageAssignment",
     "ImageFilter",
     "ImageInput",
     "ImageMatch",
@@ -168,14 +181,18 @@ __all__ = [
     "Schedule",
     "ScheduleStatus",
     "ServerEnded",
+    "ServerStatus",
     "Share",
     "ShoalError",
     "Term",
     "Theme",
+    "Tls",
     "Unauthenticated",
     "Unavailable",
     "Unimplemented",
     "UnreadableFile",
     "check_complete",
+    "image_id",
+    "point_id",
     "where",
 ]

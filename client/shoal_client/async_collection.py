@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shoal_client.areas.changes import ChangesArea
 from shoal_client.areas.clusters import Clusters
 from shoal_client.areas.corrections import Corrections
 from shoal_client.areas.duplicates import Duplicates
@@ -11,7 +12,7 @@ from shoal_client.areas.runs import Runs
 from shoal_client.areas.schedule import ScheduleArea
 
 
-class AsyncCollection(Images, Finding, Duplicates, Clusters, Runs, Corrections, ScheduleArea):
+class AsyncCollection(Images, Finding, Duplicates, Clusters, Runs, Corrections, ScheduleArea, ChangesArea):
     """A handle on a collection of the server; making one asks the server nothing.
 
     Get it from :meth:`shoal_client.AsyncClient.collection`. All methods raise :class:`shoal_client.ShoalError` or a

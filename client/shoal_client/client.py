@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from shoal_client.async_client import AsyncClient
+from shoal_client.backup import Progress
 from shoal_client.collection import Collection
+from shoal_client.credentials import Tls
 from shoal_client.event_loop_thread import EventLoopThread
 from shoal_client.paging import MAX_PAGE
-from shoal_client.results import CollectionInfo
+from shoal_client.results import CollectionInfo, ServerStatus
 from shoal_client.transport import DEFAULT_MAX_MESSAGE_BYTES, DEFAULT_TARGET, DEFAULT_TIMEOUT_S
 
 
@@ -26,9 +29,14 @@ class Client:
         max_message_bytes: the largest message sent or received, above 128 KiB; the server has a limit of its own.
         timeout: seconds that a call may take, its repetitions included; None means no limit. Ingesting, watching or
             activating a run, exporting and correcting have none.
+        api_key: for servers that ask for one.
+        tls: for an encrypted connection; None: it is not encrypted.
+        plaintext: send the key even if the connection is not encrypted and leads to another machine.
 
     Raises:
-        InvalidArgument: target is no address, or max_message_bytes or timeout is out of its range.
+        InvalidArgument: target is no address, max_message_bytes or timeout is out of its range, or the key would travel
+            to another machine in clear.
+        UnreadableFile: a file for TLS cannot be read.
     """
 
     def __init__(
@@ -37,9 +45,19 @@ class Client:
         *,
         max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
         timeout: float | None = DEFAULT_TIMEOUT_S,
+        api_key: str | None = None,
+        tls: Tls | None = None,
+        plaintext: bool = False,
     ) -> None:
         async def connect() -> AsyncClient:
-            return AsyncClient(target, max_message_bytes=max_message_bytes, timeout=timeout)
+            return AsyncClient(
+                target,
+                max_message_bytes=max_message_bytes,
+                timeout=timeout,
+                api_key=api_key,
+                tls=tls,
+                plaintext=plaintext,
+            )
 
         self._target = target
         self._loop = EventLoopThread()
@@ -90,6 +108,49 @@ class Client:
         """See :meth:`AsyncClient.ensure_collection`."""
         return self._loop.run(self._client.ensure_collection(collection_id))
 
+    def attach(
+        self,
+        source: str,
+        *,
+        collection_id: str | None = None,
+        vector: str = "",
+        model: str | None = None,
+        payload_key: str = "cluster_id",
+        where: str | Mapping[str, Any] | None = None,
+    ) -> CollectionInfo:
+        """See :meth:`AsyncClient.attach`."""
+        return self._loop.run(
+            self._client.attach(
+                source,
+                collection_id=collection_id,
+                vector=vector,
+                model=model,
+                payload_key=payload_key,
+                where=where,
+            )
+        )
+
+    def detach(self, collection_id: str, *, clean: bool = False) -> int:
+        """See :meth:`AsyncClient.detach`."""
+        return self._loop.run(self._client.detach(collection_id, clean=clean))
+
     def delete_collection(self, collection_id: str) -> None:
         """See :meth:`AsyncClient.delete_collection`."""
         self._loop.run(self._client.delete_collection(collection_id))
+
+    def status(self) -> ServerStatus:
+        """See :meth:`AsyncClient.status`."""
+        return self._loop.run(self._client.status())
+
+    def backup(
+        self,
+        path: str | Path,
+        *,
+        overwrite: bool = False,
+        with_files: bool = True,
+        on_progress: Progress | None = None,
+    ) -> int:
+        """See :meth:`AsyncClient.backup`; the progress is told in another thread."""
+        return self._loop.run(
+            self._client.backup(path, overwrite=overwrite, with_files=with_files, on_progress=on_progress)
+        )

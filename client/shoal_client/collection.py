@@ -14,6 +14,7 @@ from shoal_client.paging import MAX_PAGE
 from shoal_client.queries import ImageOrder, Term
 from shoal_client.results import (
     Assignment,
+    AssignmentChanges,
     Cluster,
     ClusteringParameters,
     ClusteringRun,
@@ -429,3 +430,7 @@ class Collection:
     def set_schedule(self, schedule: Schedule | None) -> ScheduleStatus:
         """See :meth:`AsyncCollection.set_schedule`."""
         return self._loop.run(self._collection.set_schedule(schedule))
+
+    def watch_assignments(self, token: str | None = None, *, until_now: bool = False) -> Iterator[AssignmentChanges]:
+        """See :meth:`AsyncCollection.watch_assignments`."""
+        return self._loop.iterate(lambda: self._collection.watch_assignments(token, until_now=until_now))

@@ -227,9 +227,18 @@ def from_rpc_error(error: grpc.RpcError, target: str) -> ShoalError:
     details = call.details() or ""
     info = None if status is None else _error_info(status)
     # Without ErrorInfo these two come from gRPC itself, whose text names sockets rather than what to do.
+    if code is grpc.StatusCode.UNAVAILABLE and info is None and (problem := _tls_problem(details)):
+        return Unavailable(
+            f"no secure connection to {target}: {problem}",
+            reason="TLS_FAILED",
+            metadata={"target": target, "detail": details},
+        )
     if code is grpc.StatusCode.UNAVAILABLE and info is None:
         return Unavailable(
-            f"no Shoal server answers at {target}; start one with `shoal serve`, or name another with --server / "
+            f"what answers at {target} ends the connection at once; if it speaks TLS, connect with it (--tls or "
+            "--tls-ca, SHOAL_TLS_CA), and with a certificate that it accepts if it asks for one (--client-cert)"
+            if details.startswith("failed to connect") and any(end in details for end in _ENDED)
+            else f"no Shoal server answers at {target}; start one with `shoal serve`, or name another with --server / "
             "SHOAL_SERVER",
             reason="NO_SERVER",
             metadata={"target": target, "detail": details},
@@ -243,10 +252,34 @@ def from_rpc_error(error: grpc.RpcError, target: str) -> ShoalError:
     return _build(code, details, info)
 
 
+#: What gRPC says of a connection that was made and ended before it could be used.
+_ENDED = ("Socket closed", "Connection reset by peer")
+
+
+def _tls_problem(details: str) -> str | None:
+    """What gRPC's text says about TLS, in other words; None if it is about something else."""
+    if "WRONG_VERSION_NUMBER" in details:
+        return "whoever answers there does not speak TLS; leave out --tls, --tls-ca and SHOAL_TLS_CA, or check the port"
+    if "CERTIFICATE_VERIFY_FAILED" in details:
+        return (
+            "its certificate is not signed by an authority that is trusted here, or is out of date; name the "
+            "authority's file with --tls-ca or SHOAL_TLS_CA"
+        )
+    if "Hostname Verification" in details or "is not in peer certificate" in details:
+        return "its certificate is made out to another name; use the name that the certificate has"
+    if "handshake failed" in details.lower():
+        return f"the TLS handshake failed ({details[-200:]})"
+    return None
+
+
 def _build(code: grpc.StatusCode, message: str, info: error_details_pb2.ErrorInfo | None) -> ShoalError:
     text = message or f"the server failed with {code.name} and gave no reason"
     if info is None:
         return BY_CODE[code](text)
+    request = info.metadata.get("request_id", "")
+    if request and request not in text:
+        # What whoever runs the server finds the reason by.
+        text = f"{text} (request {request})"
     return BY_CODE[code](text, reason=info.reason, metadata=info.metadata)
 
 

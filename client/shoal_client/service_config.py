@@ -39,6 +39,8 @@ SAFE_TO_REPEAT: Mapping[str, tuple[str, ...]] = {
     ),
     "shoal.v1.CurationService": ("ListCorrections",),
     "shoal.v1.DuplicateService": ("ListDuplicateGroups",),
+    "shoal.v1.StatusService": ("GetServerStatus",),
+    "shoal.v1.ChangeService": ("WatchAssignments",),
 }
 
 #: Asking again does the same (the client always sends a request_id with RunClustering).
@@ -49,8 +51,9 @@ IDEMPOTENT: Mapping[str, tuple[str, ...]] = {
 
 #: A second attempt would be refused or recorded once more after what the first one did, or has a stream to repeat.
 NEVER_REPEATED: Mapping[str, tuple[str, ...]] = {
-    "shoal.v1.CollectionService": ("CreateCollection", "DeleteCollection"),
+    "shoal.v1.CollectionService": ("CreateCollection", "DeleteCollection", "AttachCollection", "DetachCollection"),
     "shoal.v1.ImageService": ("DeleteImage", "IngestImages"),
+    "shoal.v1.BackupService": ("Backup",),
     "shoal.v1.CurationService": (
         "MergeClusters",
         "SplitCluster",

@@ -11,11 +11,15 @@ from typing import TypeVar
 import grpc
 import grpc.aio
 
+from shoal.v1.backup_service_pb2_grpc import BackupServiceStub
+from shoal.v1.change_service_pb2_grpc import ChangeServiceStub
 from shoal.v1.cluster_service_pb2_grpc import ClusterServiceStub
 from shoal.v1.collection_service_pb2_grpc import CollectionServiceStub
 from shoal.v1.curation_service_pb2_grpc import CurationServiceStub
 from shoal.v1.duplicate_service_pb2_grpc import DuplicateServiceStub
 from shoal.v1.image_service_pb2_grpc import ImageServiceStub
+from shoal.v1.status_service_pb2_grpc import StatusServiceStub
+from shoal_client.credentials import NO_CREDENTIALS, Credentials, is_loopback
 from shoal_client.errors import ClientClosed, InvalidArgument, from_rpc_error
 from shoal_client.service_config import service_config
 
@@ -25,8 +29,6 @@ DEFAULT_TIMEOUT_S = 60.0
 
 #: Room in a message for everything beside a file's bytes: a URI of 4,096 characters and 64 tags of 256, in UTF-8.
 ENVELOPE_BYTES = 128 * 1024
-
-_LOOPBACK = ("127.", "localhost:", "[::1]:", "ipv4:127.", "unix:")
 
 _HOST_AND_PORT = re.compile(r"(\[[^\s/\[\]]+\]|[^\s:/\[\]]+):(?P<port>[0-9]{1,5})")
 #: gRPC's own forms of an address, beside the one that is documented.
@@ -43,31 +45,44 @@ class Transport:
         target: ``HOST:PORT``.
         max_message_bytes: the largest message sent or received, above 128 KiB; the server has a limit of its own.
         timeout: seconds that a call may take, all attempts together; None means for ever. Streams have none.
+        credentials: what to connect with.
 
     Raises:
-        InvalidArgument: the target is no address, or max_message_bytes or timeout is out of its range.
+        InvalidArgument: the target is no address, max_message_bytes or timeout is out of its range, or the credentials
+            are not for this target.
         RuntimeError: no event loop is running.
     """
 
-    def __init__(self, target: str, max_message_bytes: int, timeout: float | None) -> None:
+    def __init__(
+        self,
+        target: str,
+        max_message_bytes: int,
+        timeout: float | None,
+        credentials: Credentials = NO_CREDENTIALS,
+    ) -> None:
         _check_target(target)
         if max_message_bytes <= ENVELOPE_BYTES:
             raise InvalidArgument(f"max_message_bytes is {max_message_bytes}; it must be above {ENVELOPE_BYTES}")
         if timeout is not None and timeout <= 0:
             raise InvalidArgument(f"timeout is {timeout}; it must be above 0, or None for no limit")
+        credentials.check(target)
         asyncio.get_running_loop()
         self.target = target
         self.max_file_bytes = max_message_bytes - ENVELOPE_BYTES
         self._timeout = timeout
         self._closed = False
         self._options = _channel_options(target, max_message_bytes)
-        self._channel = grpc.aio.insecure_channel(target, options=self._options)
+        self._credentials = credentials
+        self._channel = credentials.channel(target, self._options)
         self._blocking_channel: grpc.Channel | None = None
         self.collections = CollectionServiceStub(self._channel)
+        self.changes = ChangeServiceStub(self._channel)
         self.images = ImageServiceStub(self._channel)
         self.clusters = ClusterServiceStub(self._channel)
         self.curation = CurationServiceStub(self._channel)
         self.duplicates = DuplicateServiceStub(self._channel)
+        self.backups = BackupServiceStub(self._channel)
+        self.servers = StatusServiceStub(self._channel)
 
     async def call(
         self, method: grpc.aio.UnaryUnaryMultiCallable[Request, Response], request: Request, *, limited: bool = True
@@ -110,7 +125,7 @@ class Transport:
         if self._closed:
             raise ClientClosed
         if self._blocking_channel is None:
-            self._blocking_channel = grpc.insecure_channel(self.target, options=self._options)
+            self._blocking_channel = self._credentials.blocking_channel(self.target, self._options)
         return ImageServiceStub(self._blocking_channel)
 
     @contextmanager
@@ -150,5 +165,5 @@ def _channel_options(target: str, max_message_bytes: int) -> list[tuple[str, str
         ("grpc.max_receive_message_length", max_message_bytes),
         ("grpc.service_config", service_config()),
         # A proxy named in the environment does not lead to this machine.
-        ("grpc.enable_http_proxy", int(not target.startswith(_LOOPBACK))),
+        ("grpc.enable_http_proxy", int(not is_loopback(target))),
     ]

@@ -8,12 +8,14 @@ import logging
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
 
+from shoal_server import logs
 from shoal_server.domain.errors import ShoalError
 from shoal_server.settings import Settings
 
@@ -43,14 +45,14 @@ def serve(
     if ready_file is not None and not ready_file.parent.is_dir():
         typer.echo(f"shoal serve: --ready-file: there is no folder {ready_file.parent}", err=True)
         raise typer.Exit(2)
-    logging.basicConfig(
-        level=settings.log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    logs.set_up(settings.log_level, settings.log_format)
     try:
         asyncio.run(_serve(settings, ready_file))
     except (ShoalError, OSError) as error:
         typer.echo(f"shoal serve: {error}", err=True)
+        _end_without_stuck_threads(1)
         raise typer.Exit(1) from None
+    _end_without_stuck_threads(0)
 
 
 async def _serve(settings: Settings, ready_file: Path | None) -> None:
@@ -83,6 +85,14 @@ async def _serve(settings: Settings, ready_file: Path | None) -> None:
         await stopping.wait()
         _log.info("stopping: finishing the calls in flight")
     _log.info("stopped")
+
+
+def _end_without_stuck_threads(exit_code: int) -> None:
+    """Ends the process at once if a thread of the model hangs: the interpreter would wait for it for ever."""
+    if any(thread.name.startswith("shoal-model") and thread.is_alive() for thread in threading.enumerate()):
+        _log.warning("a thread of the model hangs; the process ends without it")
+        logging.shutdown()
+        os._exit(exit_code)
 
 
 def _announce(ready_file: Path, message: dict[str, Any]) -> None:

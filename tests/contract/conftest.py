@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ from uuid import uuid4
 
 import numpy as np
 import pytest
+import s3fs
 from numpy.typing import NDArray
 from qdrant_client import AsyncQdrantClient
 
@@ -23,9 +25,16 @@ from shoal_server.domain.correction import Correction, CorrectionKind, Former
 from shoal_server.domain.groupings import Groupings, Moment, Place, Theme
 from shoal_server.domain.image import Image, Location, Metadata, Vector, digest_of, image_id
 from shoal_server.domain.run import ClusteringRun, RunStage, RunState
+from tests.qdrant_server import QdrantServer
+from tests.standin.process import StandIn, standing_in
 
 DIMENSION = 8
-BACKENDS = ["edge", "qdrant-memory", *(["qdrant-server"] if "QDRANT_URL" in os.environ else [])]
+
+#: Stores that the suite runs on by itself; with ``--qdrant-url``, it runs on that server alone.
+BACKENDS = ["edge", "qdrant-memory", "qdrant-standin"]
+
+#: These would take the stand-in half a minute; the in-memory client, which is behind it, runs them too.
+NOT_ON_THE_STANDIN = {"test_thousands_of_images_with_one_time_are_all_listed_once"}
 
 MakeCollection = Callable[[], Awaitable[Collection]]
 
@@ -148,21 +157,39 @@ async def opened(folder: Path, threshold_kb: int = 40_000) -> AsyncIterator[Edge
         await store.close()
 
 
-@pytest.fixture(params=BACKENDS)
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    """Each implementation in turn, empty except that a real server may be shared."""
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each test of the port runs on every store."""
+    if "backend" in metafunc.fixturenames:
+        backends = ["qdrant-server"] if metafunc.config.getoption("--qdrant-url") else BACKENDS
+        if metafunc.function.__name__ in NOT_ON_THE_STANDIN:
+            backends = [each for each in backends if each != "qdrant-standin"]
+        metafunc.parametrize("backend", backends, scope="session")
+
+
+@pytest.fixture(scope="module")
+def standin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
+    """A process that answers as a Qdrant server does."""
+    with standing_in(tmp_path_factory.mktemp("standin")) as server:
+        yield server
+
+
+@pytest.fixture
+async def store(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    """Each implementation in turn, empty."""
     opened: Store
-    if request.param == "edge":
+    if backend == "edge":
         opened = await EdgeStore.open(tmp_path)
-    elif request.param == "qdrant-memory":
+    elif backend == "qdrant-memory":
         opened = QdrantStore(AsyncQdrantClient(":memory:"), ":memory:")
+    elif backend == "qdrant-standin":
+        standin: StandIn = request.getfixturevalue("standin")
+        opened = await QdrantStore.connect(standin.url, grpc_port=standin.grpc_port)
     else:
-        opened = await QdrantStore.connect(os.environ["QDRANT_URL"], os.environ.get("QDRANT_API_KEY"))
-    before = {each.id for each in await opened.list_collections()}
+        server: QdrantServer = request.getfixturevalue("emptied_qdrant_server")
+        opened = await QdrantStore.connect(server.url, server.api_key, server.grpc_port)
     yield opened
     for each in await opened.list_collections():
-        if each.id not in before:
-            await opened.delete_collection(each.id)
+        await opened.delete_collection(each.id)
     await opened.close()
 
 
@@ -172,3 +199,22 @@ async def collection(store: Store) -> str:
     record = a_collection()
     await store.create_collection(record)
     return record.id
+
+
+@pytest.fixture(scope="session")
+def s3_bucket() -> Iterator[str]:
+    """The URL of an empty bucket on an S3 server of this session, which the environment points to."""
+    command = [sys.executable, "-m", "tests.contract.serves_s3"]
+    with (
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        assert process.stdin is not None
+        assert process.stdout is not None
+        patch.setenv("AWS_ENDPOINT_URL", process.stdout.readline().strip())
+        patch.setenv("AWS_ACCESS_KEY_ID", "test")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        s3fs.S3FileSystem().mkdir("shoal")
+        yield "s3://shoal"
+        process.stdin.close()

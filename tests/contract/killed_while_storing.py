@@ -31,7 +31,7 @@ async def main(folder: Path, indexing_threshold_kb: int) -> None:
     )
     await store.put_groupings("photos", "r1", some_groupings())
     await store.put_correction("photos", a_correction("c1"))
-    await store.update_collection(replace(record, activating_run="r1", next_cluster_id=5))
+    await store.update_collection(replace(record, activating_run="r1", next_cluster_id=5, version=1))
     if indexing_threshold_kb == 0:
         await store.optimize("photos")
         while not (folder / "collections" / "photos" / "images.new").exists():

@@ -26,6 +26,7 @@ from shoal_server.domain.errors import (
     Overloaded,
     ShoalError,
     StoreIncompatible,
+    StoreRefused,
     StoreUnavailable,
 )
 from shoal_server.domain.filters import ImageFilter
@@ -224,7 +225,7 @@ async def test_missing_payload_indexes_are_asked_for_when_connecting(
     monkeypatch.setattr(client, "get_collection", get_collection)
     monkeypatch.setattr(client, "create_payload_index", made)
     monkeypatch.setattr(client, "info", AsyncMock(return_value=models.VersionInfo(title="qdrant", version="1.15.0")))
-    monkeypatch.setattr(store_module, "AsyncQdrantClient", lambda **_: client)
+    monkeypatch.setattr(store_module, "TunedClient", lambda *_: client)
     await QdrantStore.connect("http://127.0.0.1:1")
     integer = models.PayloadSchemaType.INTEGER
     expected = {("photos", "place_id", integer), ("photos", "moment_id", integer)}
@@ -256,7 +257,7 @@ async def test_images_of_an_older_version_get_what_it_did_not_write(
 
     monkeypatch.setattr(client, "batch_update_points", updated)
     monkeypatch.setattr(client, "create_payload_index", indexed)
-    await upgrade_images(client, "photos")
+    await upgrade_images(client, "photos", await client.get_collection("photos"))
     # A crash before the index leads to the fields being looked at again.
     assert order.index("captured_local") > max(i for i, step in enumerate(order) if step == "fields")
     assert set(order) == {"fields", *INDEXED}
@@ -264,7 +265,7 @@ async def test_images_of_an_older_version_get_what_it_did_not_write(
     [first], _ = await store.page_by_capture("photos", EVERY, None, 1, descending=False)
     assert first.metadata.frame_count == 1
     order.clear()
-    await upgrade_images(client, "photos")
+    await upgrade_images(client, "photos", await client.get_collection("photos"))
     assert "fields" not in order
 
 
@@ -273,7 +274,7 @@ async def test_a_collection_that_lost_its_points_does_not_keep_others_from_conne
 ) -> None:
     monkeypatch.setattr(client, "get_collection", AsyncMock(side_effect=grpc_error(StatusCode.NOT_FOUND)))
     monkeypatch.setattr(client, "info", AsyncMock(return_value=models.VersionInfo(title="qdrant", version="1.15.0")))
-    monkeypatch.setattr(store_module, "AsyncQdrantClient", lambda **_: client)
+    monkeypatch.setattr(store_module, "TunedClient", lambda *_: client)
     again = await QdrantStore.connect("http://127.0.0.1:1")
     assert [each.id for each in await again.list_collections()] == ["photos"]
 
@@ -300,12 +301,20 @@ def http_error(status: int) -> UnexpectedResponse:
     ("error", "expected"),
     [
         *[
-            (grpc_error(code), CollectionNotFound if code is StatusCode.NOT_FOUND else StoreUnavailable)
+            (
+                grpc_error(code),
+                {
+                    StatusCode.NOT_FOUND: CollectionNotFound,
+                    StatusCode.UNAUTHENTICATED: StoreRefused,
+                    StatusCode.PERMISSION_DENIED: StoreRefused,
+                }.get(code, StoreUnavailable),
+            )
             for code in StatusCode
             if code is not StatusCode.OK
         ],
         (http_error(404), CollectionNotFound),
-        *[(http_error(status), StoreUnavailable) for status in (400, 401, 403, 429, 500, 503)],
+        *[(http_error(status), StoreUnavailable) for status in (400, 429, 500, 503)],
+        *[(http_error(status), StoreRefused) for status in (401, 403)],
         (ResponseHandlingException(httpx.ConnectError("no route")), StoreUnavailable),
         (ResourceExhaustedResponse("slow down", 3), Overloaded),
     ],

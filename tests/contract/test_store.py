@@ -16,6 +16,7 @@ from shoal_server.domain.errors import (
     CollectionExists,
     CollectionNotFound,
     InvalidName,
+    RecordChanged,
     WrongDimension,
 )
 from shoal_server.domain.filters import ImageFilter
@@ -90,10 +91,21 @@ async def test_collections_are_listed_by_id(store: Store) -> None:
 
 async def test_a_collection_is_updated(store: Store, collection: str) -> None:
     before = await store.get_collection(collection)
-    record = replace(before, active_run="r1", next_cluster_id=5, schedule=Schedule())
+    record = replace(before, active_run="r1", next_cluster_id=5, schedule=Schedule(), version=before.version + 1)
     await store.update_collection(record)
     assert await store.get_collection(collection) == record
-    await store.update_collection(before)
+    again = replace(before, version=record.version + 1)
+    await store.update_collection(again)
+    assert await store.get_collection(collection) == again
+
+
+@pytest.mark.parametrize("by", [-1, 0, 2])
+async def test_only_the_next_version_of_a_record_is_taken(store: Store, collection: str, by: int) -> None:
+    first = await store.get_collection(collection)
+    await store.update_collection(replace(first, version=first.version + 1))
+    before = await store.get_collection(collection)
+    with pytest.raises(RecordChanged):
+        await store.update_collection(replace(before, next_cluster_id=9, version=before.version + by))
     assert await store.get_collection(collection) == before
 
 
@@ -128,7 +140,7 @@ async def _scan(store: Store, collection: str) -> None:
 
 MISSING: dict[str, Callable[[Store, str], Awaitable[object]]] = {
     "get_collection": lambda store, name: store.get_collection(name),
-    "update_collection": lambda store, name: store.update_collection(a_collection(name)),
+    "update_collection": lambda store, name: store.update_collection(replace(a_collection(name), version=1)),
     "delete_collection": lambda store, name: store.delete_collection(name),
     "upsert_images": lambda store, name: store.upsert_images(name, numbered_images(1)),
     "get_images": lambda store, name: store.get_images(name, []),

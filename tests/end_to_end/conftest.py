@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from tests.qdrant_server import QdrantServer
+
 
 class ServerProcess:
     """``shoal serve`` on a folder, listening on a free port."""
@@ -69,8 +71,13 @@ class ServerProcess:
         )
 
 
+@pytest.fixture(autouse=True)
+def _on_the_qdrant_server(stored_in_qdrant_server: QdrantServer | None) -> None:
+    """With ``--qdrant-url``, every server that is started stores there."""
+
+
 @pytest.fixture
-def servers() -> Iterator[list[ServerProcess]]:
+def servers(stored_in_qdrant_server: QdrantServer | None) -> Iterator[list[ServerProcess]]:
     """Servers put in here are killed at the end, whatever happens."""
     started: list[ServerProcess] = []
     yield started

@@ -13,13 +13,15 @@ from typing import Any
 from uuid import UUID
 
 from shoal_server.adapters.edge_store import EdgeStore
+from shoal_server.adapters.qdrant_store import QdrantStore
 from shoal_server.application.activation import Activation
 from shoal_server.cli import main
 
 
 def die_at(remaining: int) -> None:
     """Makes the write after so many more of them the last thing that this process does."""
-    put_in_force, set_group = Activation.put_in_force, EdgeStore.set_group
+    put_in_force = Activation.put_in_force
+    set_group = {store: store.set_group for store in (EdgeStore, QdrantStore)}
     counting = False
 
     async def count_and_put_in_force(self: Any, *arguments: Any) -> Any:
@@ -34,10 +36,11 @@ def die_at(remaining: int) -> None:
         remaining -= counting
         if remaining < 0:
             os.kill(os.getpid(), signal.SIGKILL)
-        await set_group(self, collection, field, group_id, ids)
+        await set_group[type(self)](self, collection, field, group_id, ids)
 
     Activation.put_in_force = count_and_put_in_force  # type: ignore[assignment, method-assign]
-    EdgeStore.set_group = set_group_or_die  # type: ignore[method-assign]
+    for store in set_group:
+        store.set_group = set_group_or_die  # type: ignore[method-assign]
 
 
 # The worker process, being spawned, imports this module again.

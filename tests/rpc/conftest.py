@@ -31,6 +31,7 @@ from shoal_server import bootstrap
 from shoal_server.adapters.qdrant_store import QdrantStore
 from shoal_server.settings import Settings
 from tests.fakes import FakeClusterer, picture
+from tests.qdrant_server import QdrantServer
 
 PARENT = "collections/photos"
 MAX_MESSAGE = 4 * 1024 * 1024
@@ -116,7 +117,20 @@ async def serving(data: Path, clusterer: FakeClusterer | None = None, **settings
         )
 
 
-@pytest.fixture(params=["edge", "qdrant-memory"])
+@pytest.fixture(autouse=True)
+def _on_the_qdrant_server(stored_in_qdrant_server: QdrantServer | None) -> None:
+    """With ``--qdrant-url``, every server that is started stores there."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests of what the store might change run on two of them, or on the one of ``--qdrant-url``."""
+    if "either_store" in metafunc.fixturenames:
+        given = metafunc.config.getoption("--qdrant-url")
+        stores = ["qdrant-server"] if given else ["edge", "qdrant-memory"]
+        metafunc.parametrize("either_store", stores, indirect=True)
+
+
+@pytest.fixture
 def either_store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Servers that are started have the one store, then the other."""
     if request.param == "qdrant-memory":
@@ -124,7 +138,7 @@ def either_store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
         async def in_memory(settings: Settings) -> QdrantStore:
             return QdrantStore(AsyncQdrantClient(":memory:"), "in memory")
 
-        monkeypatch.setattr(bootstrap, "_store", in_memory)
+        monkeypatch.setattr(bootstrap.serving, "open_store", in_memory)
 
 
 @pytest.fixture

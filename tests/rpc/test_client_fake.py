@@ -82,6 +82,22 @@ class FakeServer(FakeIngest, FakeCuration):
         self.images[name] = {}
         return self._info(name)
 
+    def AttachCollection(self, request: Any, context: Any) -> collection_pb2.Collection:  # noqa: N802
+        self._enter("AttachCollection", request, context)
+        name = f"collections/{request.collection_id or request.attachment.source}"
+        self.images[name] = {}
+        info = self._info(name)
+        info.attachment.CopyFrom(request.attachment)
+        return info
+
+    def DetachCollection(  # noqa: N802
+        self, request: Any, context: Any
+    ) -> collection_service_pb2.DetachCollectionResponse:
+        self._enter("DetachCollection", request, context)
+        count = len(self._collection(request.name, context))
+        del self.images[request.name]
+        return collection_service_pb2.DetachCollectionResponse(cleaned_count=count if request.clean else 0)
+
     def GetCollection(self, request: Any, context: Any) -> collection_pb2.Collection:  # noqa: N802
         self._enter("GetCollection", request, context)
         self._collection(request.name, context)

@@ -405,7 +405,7 @@ async def test_clusters_are_named_by_what_their_thumbnails_show(
             return [f"a photo of a {color} wall" for color in colors]
 
     painter = Painter()
-    monkeypatch.setattr(bootstrap, "_captioner", lambda model: painter)
+    monkeypatch.setattr(bootstrap.serving, "load_captioner", lambda model: painter)
     async with serving(tmp_path, captioner="painter") as served:
         await served.collections.CreateCollection(CreateCollectionRequest(collection_id="photos"))
         await served.three_colors(6)

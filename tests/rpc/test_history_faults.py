@@ -28,6 +28,7 @@ from shoal.v1.cluster_service_pb2 import (
 )
 from shoal.v1.collection_service_pb2 import CreateCollectionRequest, DeleteCollectionRequest, GetCollectionRequest
 from shoal_server.application import clustering
+from shoal_server.domain.errors import StoreUnavailable
 from shoal_server.domain.plausibility import Change, objections
 from tests.rpc.conftest import PARENT, Served, refused, serving
 from tests.rpc.faults import record_groups, replace_in_stores, slow, stumble
@@ -339,3 +340,50 @@ async def test_a_damaged_file_is_told_of_and_not_an_internal_error(tmp_path: Pat
         assert "is damaged" in run.error.message
         # What the points say is served on.
         assert set((await served.assigned()).values()) == {homes["green"], homes["blue"]}
+
+
+async def test_who_took_a_correction_back_is_known_after_a_crash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(tmp_path) as served:
+        await served.collections.CreateCollection(CreateCollectionRequest(collection_id="photos"))
+        _, homes, ada = await three_clusters(served)
+        merged = (await ada.merge(homes["red"], homes["green"])).correction
+        with monkeypatch.context() as patch:
+            # The run is in force, and the last write of all does not get through.
+            stumble(patch, "put_correction", times=1)
+            async with refused(grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE"):
+                await Curator(served, "bob by name").undo(merged)
+    async with serving(tmp_path) as served:
+        [correction] = await Curator(served).corrections()
+        assert (correction.name, correction.undo_author) == (merged.name, "bob by name")
+        assert correction.HasField("undo_time")
+
+
+async def test_an_activation_whose_first_line_was_taken_unseen_is_dropped_by_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def taken_unseen(works: Callable[..., Any]) -> Callable[..., Any]:
+        async def take(store: Any, record: Any, *fence: Any) -> Any:
+            await works(store, record, *fence)
+            if record.activating_run is not None:
+                raise StoreUnavailable("edge", "the answer was lost")
+
+        return take
+
+    async with serving(tmp_path) as served:
+        await served.collections.CreateCollection(CreateCollectionRequest(collection_id="photos"))
+        _, homes, ada = await three_clusters(served)
+        before = await served.assigned()
+        with monkeypatch.context() as patch:
+            replace_in_stores(patch, "update_collection", taken_unseen)
+            async with refused(grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE"):
+                await ada.merge(homes["red"], homes["green"])
+    async with serving(tmp_path) as served:
+        assert await served.assigned() == before
+        assert await Curator(served).corrections() == []
+        run = (await runs_of(served))[0]
+        assert (run.kind, run.state) == (RUN_KIND_CORRECTION, RUN_STATE_FAILED)
+        # And nothing is left that would hinder the next.
+        await Curator(served).merge(homes["red"], homes["green"])
+        assert set((await served.assigned()).values()) == {homes["red"], homes["blue"]}

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from shoal_server.application.activation_gate import ActivationGate
+from shoal_server.domain.errors import WriteBackHalted
 
 
 async def settle() -> None:
@@ -102,3 +103,118 @@ async def test_cancelled_in_the_moment_it_was_let_in() -> None:
     assert not unlucky.inside
     assert patient.inside
     await patient.leave()
+
+
+class Waiting:
+    """Waits to keep the readers out."""
+
+    def __init__(self, gate: ActivationGate) -> None:
+        self.task = asyncio.create_task(gate.hold())
+
+
+async def test_who_activates_takes_the_place_of_the_one_who_holds() -> None:
+    gate = ActivationGate()
+    await gate.hold()
+    reader = Holder(gate, False)
+    await settle()
+    activation = Holder(gate, True)
+    await settle()
+    assert (activation.inside, reader.inside, gate.held) == (True, False, False)
+    await activation.leave()
+    assert reader.inside
+    await reader.leave()
+
+
+async def test_who_waits_to_activate_takes_the_place_of_the_one_who_holds_at_last() -> None:
+    gate = ActivationGate()
+    reader = Holder(gate, False)
+    await settle()
+    holding = Waiting(gate)
+    await settle()
+    late, activation = Holder(gate, False), Holder(gate, True)
+    await settle()
+    await reader.leave()
+    assert holding.task.done()
+    assert (activation.inside, late.inside, gate.held) == (True, False, False)
+    await activation.leave()
+    assert late.inside
+    await late.leave()
+
+
+async def test_two_who_hold_are_as_one() -> None:
+    gate = ActivationGate()
+    reader = Holder(gate, False)
+    await settle()
+    first, second = Waiting(gate), Waiting(gate)
+    await settle()
+    await reader.leave()
+    assert first.task.done()
+    assert second.task.done()
+    assert gate.held
+    gate.let_go()
+    reader = Holder(gate, False)
+    await settle()
+    assert reader.inside
+    await reader.leave()
+
+
+async def test_an_activation_that_leaves_the_gate_closed_hands_it_to_the_next_one() -> None:
+    gate = ActivationGate()
+    async with gate.activating():
+        reader, following = Holder(gate, False), Holder(gate, True)
+        await settle()
+        gate.stay_closed()
+    await settle()
+    assert (following.inside, reader.inside) == (True, False)
+    await following.leave()
+    assert reader.inside
+    await reader.leave()
+
+
+async def test_an_activation_that_leaves_the_gate_closed_keeps_readers_out_until_it_is_let_go() -> None:
+    gate = ActivationGate()
+    async with gate.activating():
+        reader = Holder(gate, False)
+        await settle()
+        gate.stay_closed()
+    await settle()
+    assert (reader.inside, gate.held) == (False, True)
+    gate.let_go()
+    gate.let_go()
+    await settle()
+    assert reader.inside
+    await reader.leave()
+
+
+async def test_cancelled_in_the_moment_it_took_the_place_of_the_one_who_holds() -> None:
+    gate = ActivationGate()
+    async with gate.activating():
+        unlucky, reader = Holder(gate, True), Holder(gate, False)
+        await settle()
+        gate.stay_closed()
+    unlucky.task.cancel()
+    await settle()
+    assert (unlucky.inside, reader.inside, gate.held) == (False, False, True)
+    gate.let_go()
+    await settle()
+    assert reader.inside
+    await reader.leave()
+
+
+async def test_nobody_waits_for_an_activation_that_is_halted() -> None:
+    gate = ActivationGate()
+    writing = Holder(gate, exclusive=True)
+    await settle()
+    assert writing.inside
+    gate.halted = ("photos", "there is no space left")
+    with pytest.raises(WriteBackHalted, match=r"'photos'.*no space left.*by itself"):
+        async with gate.reading():
+            raise AssertionError("not reached")
+    gate.halted = None
+    waiting = Holder(gate, exclusive=False)
+    await settle()
+    assert not waiting.inside
+    await writing.leave()
+    await settle()
+    assert waiting.inside
+    await waiting.leave()

@@ -12,23 +12,29 @@ import pytest
 from numpy.typing import NDArray
 
 from shoal_server.adapters.batching import BatchingEmbedder
+from shoal_server.adapters.batching import embedder as batching_embedder
 from shoal_server.application.ports import EmbeddingEngine
+from shoal_server.application.telemetry import NoMeter
 from shoal_server.domain.collection import EmbeddingModel
-from shoal_server.domain.errors import ModelFailed, Overloaded, ShuttingDown
+from shoal_server.domain.errors import ModelBroken, ModelFailed, Overloaded, ShuttingDown
 from shoal_server.domain.image import Pixels
 
 DIMENSION = 8
+#: What an image of the self-test's shade is; its vector is on axis 0.
+SELF_TEST = 128
 Matrix = NDArray[np.float32]
 
 
 class HeldEngine(EmbeddingEngine):
-    """Puts image number n on axis n; while it is held, a pass does not end."""
+    """Puts image number n on axis n; while it is held, a pass does not end. Self-tests are counted apart."""
 
     def __init__(self, at_once: int = 1, largest: int = 100) -> None:
         self.at_once = at_once
         self.largest = largest
         self.passes: list[list[int] | list[str]] = []
         self.preprocessed: list[int] = []
+        self.trials = 0
+        self.testing = False
         self.entered = threading.Event()
         self.released = threading.Event()
         self.released.set()
@@ -58,7 +64,8 @@ class HeldEngine(EmbeddingEngine):
         number = int(pixels[0, 0, 0])
         if number == 255:
             raise ValueError("cannot preprocess this")
-        self.preprocessed.append(number)
+        if number != SELF_TEST:
+            self.preprocessed.append(number)
         return np.array([number], np.float32)
 
     def embed_images(self, inputs: Sequence[Matrix]) -> Matrix:
@@ -66,10 +73,14 @@ class HeldEngine(EmbeddingEngine):
         return self._pass(numbers, numbers)
 
     def embed_texts(self, texts: Sequence[str]) -> Matrix:
-        return self._pass(list(texts), [int(text) for text in texts])
+        return self._pass(list(texts), [int(text) if text.isdigit() else SELF_TEST for text in texts])
 
     def _pass(self, inputs: list[int] | list[str], axes: Sequence[int]) -> Matrix:
-        self.passes.append(inputs)
+        self.testing = list(axes) == [SELF_TEST]
+        if self.testing:
+            self.trials += 1
+        else:
+            self.passes.append(inputs)
         self.entered.set()
         assert self.released.wait(10)
         return self.answer(np.eye(DIMENSION, dtype=np.float32)[[axis % DIMENSION for axis in axes]])
@@ -239,20 +250,26 @@ async def test_a_caller_who_leaves_during_the_pass_takes_nobody_along(
 async def test_an_error_of_the_model_reaches_everyone_in_the_batch_and_the_next_is_served(
     engine: HeldEngine, embedder: BatchingEmbedder, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(_: Matrix) -> Matrix:
+    def fail_unless_tested(vectors: Matrix) -> Matrix:
+        if engine.testing:
+            return vectors
         raise RuntimeError("out of memory")
 
     first = await occupy(engine, embedder)
     others = [asyncio.create_task(embedder.embed_text(str(number))) for number in range(3)]
     await until(lambda: embedder.waiting == 4)
-    engine.answer = fail
-    with caplog.at_level(logging.ERROR):
+    engine.answer = fail_unless_tested
+    with caplog.at_level(logging.WARNING):
         engine.released.set()
         outcomes = await asyncio.gather(first, *others, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [ModelFailed] * 4
     assert len({id(outcome) for outcome in outcomes}) == 4
     assert all(isinstance(error, ModelFailed) and str(error.__cause__) == "out of memory" for error in outcomes)
-    assert len(caplog.records) == len(engine.passes) == 2
+    # The image; all texts; one of them; the two others; each of these.
+    assert [len(each) for each in engine.passes] == [1, 3, 1, 2, 1, 1]
+    assert len(caplog.records) == len(engine.passes)
+    # Once for each batch, however often it was halved.
+    assert engine.trials == 2
     engine.answer = lambda vectors: vectors
     assert np.array_equal(await embedder.embed_image(image(1)), axis(1))
 
@@ -283,6 +300,65 @@ async def test_a_vector_without_a_direction_fails_alone(
     assert isinstance(good, np.ndarray)
 
 
+def raises(vectors: Matrix) -> Matrix:
+    if vectors[:, 5].any():
+        raise RuntimeError("cannot embed this")
+    return vectors
+
+
+def loses_a_row(vectors: Matrix) -> Matrix:
+    return vectors[:-1] if vectors[:, 5].any() else vectors
+
+
+def flattens(vectors: Matrix) -> Matrix:
+    return vectors.ravel() if vectors[:, 5].any() else vectors
+
+
+@pytest.mark.parametrize("poisoned", [raises, loses_a_row, flattens])
+async def test_an_image_that_spoils_its_batch_fails_alone(poisoned: Callable[[Matrix], Matrix]) -> None:
+    engine = HeldEngine()
+    engine.answer = poisoned
+    async with BatchingEmbedder(engine, max_batch=8, max_queue=16) as embedder:
+        first = await occupy(engine, embedder)
+        others = [asyncio.create_task(embedder.embed_image(image(number))) for number in range(1, 8)]
+        await until(lambda: len(engine.preprocessed) == 8)
+        await asyncio.sleep(0.05)
+        engine.released.set()
+        outcomes = await asyncio.gather(first, *others, return_exceptions=True)
+    for number, outcome in enumerate(outcomes):
+        if number == 5:
+            assert isinstance(outcome, ModelFailed)
+        else:
+            assert not isinstance(outcome, BaseException)
+            assert np.array_equal(outcome, axis(number))
+    # One alone; then seven, halved until the poisoned one is alone.
+    assert len(engine.passes) <= 1 + 7
+
+
+async def test_who_left_is_not_embedded_again(engine: HeldEngine, embedder: BatchingEmbedder) -> None:
+    first = await occupy(engine, embedder)
+    others = [asyncio.create_task(embedder.embed_text(str(number))) for number in range(3)]
+    await until(lambda: embedder.waiting == 4)
+    entered, may_fail = threading.Event(), threading.Event()
+
+    def fail_all_three(vectors: Matrix) -> Matrix:
+        if len(vectors) == 3:
+            entered.set()
+            assert may_fail.wait(10)
+            raise RuntimeError("not today")
+        return vectors
+
+    engine.answer = fail_all_three
+    engine.released.set()
+    await until(entered.is_set)
+    for other in others:
+        other.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+    may_fail.set()
+    await asyncio.gather(first, embedder.embed_image(image(1)))
+    assert [len(each) for each in engine.passes] == [1, 3, 1]
+
+
 @pytest.mark.parametrize("scale", [3.0, 1e-30, 1e30])
 async def test_vectors_are_brought_to_unit_length(engine: HeldEngine, embedder: BatchingEmbedder, scale: float) -> None:
     engine.answer = lambda vectors: (vectors + 1) * np.float32(scale)
@@ -292,7 +368,7 @@ async def test_vectors_are_brought_to_unit_length(engine: HeldEngine, embedder: 
 
 
 async def test_vectors_of_a_wrong_shape_are_an_error(engine: HeldEngine, embedder: BatchingEmbedder) -> None:
-    engine.answer = lambda vectors: vectors[:, :3]
+    engine.answer = lambda vectors: vectors if engine.testing else vectors[:, :3]
     with pytest.raises(ModelFailed) as caught:
         await embedder.embed_image(image(1))
     assert "(1, 3)" in str(caught.value.__cause__)
@@ -351,24 +427,125 @@ async def test_starting_twice_is_refused(embedder: BatchingEmbedder) -> None:
         embedder.start()
 
 
-async def test_if_the_worker_breaks_down_nobody_hangs(
-    engine: HeldEngine, embedder: BatchingEmbedder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+async def test_if_the_worker_breaks_down_nobody_hangs_and_it_is_started_again(
+    engine: HeldEngine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def break_down(*_: object) -> None:
         raise MemoryError
 
+    async with BatchingEmbedder(engine, retry_s=0.05) as embedder:
+        first = await occupy(engine, embedder)
+        second = asyncio.create_task(embedder.embed_text("1"))
+        await until(lambda: embedder.waiting == 2)
+        with monkeypatch.context() as broken:
+            broken.setattr(embedder, "_next_batch", break_down)
+            engine.released.set()
+            assert np.array_equal(await first, axis(0))
+            with pytest.raises(ModelBroken, match="broke down"):
+                await second
+            assert not embedder.serving
+            with pytest.raises(ModelBroken):
+                await embedder.embed_text("1")
+            assert [record.levelname for record in caplog.records] == ["CRITICAL"]
+        await until(lambda: embedder.serving)
+        assert np.array_equal(await embedder.embed_text("1"), axis(1))
+
+
+def fail(_: Matrix) -> Matrix:
+    raise RuntimeError("the device is lost")
+
+
+async def test_a_model_that_fails_whatever_it_is_given_is_broken_until_it_works_again(
+    engine: HeldEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard: list[str] = []
+    async with BatchingEmbedder(engine, max_batch=4, retry_s=0.05) as embedder:
+        embedder.listen(lambda: heard.append(embedder.problem))
+        first = await occupy(engine, embedder)
+        others = [asyncio.create_task(embedder.embed_text(str(number))) for number in range(6)]
+        await until(lambda: embedder.waiting == 7)
+        engine.answer = fail
+        engine.released.set()
+        outcomes = await asyncio.gather(first, *others, return_exceptions=True)
+        assert {type(outcome) for outcome in outcomes} == {ModelBroken}
+        assert (embedder.serving, embedder.waiting, embedder.breakdowns) == (False, 0, 1)
+        # Nobody was tried in halves with a model that does not work.
+        assert engine.passes == [[0]]
+        # Who comes is told at once, and the model is left alone.
+        tried = engine.trials
+        with pytest.raises(ModelBroken, match=r"self-test \(RuntimeError\)"):
+            await embedder.embed_image(image(1))
+        assert "the device is lost" not in embedder.problem
+        assert tried <= engine.trials <= tried + 1
+        await until(lambda: engine.trials >= tried + 2)
+        assert not embedder.serving
+        engine.answer = lambda vectors: vectors
+        await until(lambda: embedder.serving)
+        assert np.array_equal(await embedder.embed_image(image(1)), axis(1))
+    assert [bool(problem) for problem in heard] == [True, False]
+    assert "the device is lost" in caplog.text
+
+
+async def test_a_model_whose_vectors_are_all_nothing_is_broken(engine: HeldEngine, embedder: BatchingEmbedder) -> None:
+    engine.answer = lambda vectors: vectors * np.float32(np.nan)
+    with pytest.raises(ModelFailed):
+        await embedder.embed_image(image(1))
+    await until(lambda: not embedder.serving)
+    with pytest.raises(ModelBroken):
+        await embedder.embed_image(image(1))
+
+
+async def test_a_pass_that_does_not_end_is_noticed_and_so_is_its_end(engine: HeldEngine) -> None:
+    async with BatchingEmbedder(engine, stall_s=0.2, retry_s=0.05) as embedder:
+        first = await occupy(engine, embedder)
+        second = asyncio.create_task(embedder.embed_text("1"))
+        for call in (first, second):
+            with pytest.raises(ModelBroken, match="has not ended"):
+                await call
+        # While a thread is held nothing else is given to the model, be it to try it.
+        await asyncio.sleep(0.3)
+        assert (engine.trials, embedder.serving) == (0, False)
+        engine.released.set()
+        await until(lambda: embedder.serving)
+        assert engine.trials == 2
+        assert np.array_equal(await embedder.embed_text("1"), axis(1))
+
+
+async def test_closing_does_not_wait_for_a_thread_that_hangs(
+    engine: HeldEngine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(batching_embedder, "_CLOSE_S", 0.1)
+    embedder = BatchingEmbedder(engine)
+    embedder.start()
     first = await occupy(engine, embedder)
-    second = asyncio.create_task(embedder.embed_text("1"))
-    await until(lambda: embedder.waiting == 2)
-    monkeypatch.setattr(embedder, "_next_batch", break_down)
+    async with asyncio.timeout(5):
+        await embedder.aclose()
+    with pytest.raises(ShuttingDown):
+        await first
+    assert "is left behind" in caplog.text
     engine.released.set()
-    assert np.array_equal(await first, axis(0))
-    with pytest.raises(ModelFailed):
-        await second
-    assert not embedder.serving
-    with pytest.raises(ModelFailed):
-        await embedder.embed_text("1")
-    assert [record.levelname for record in caplog.records] == ["CRITICAL"]
+
+
+async def test_every_pass_is_measured(engine: HeldEngine) -> None:
+    class Noted(NoMeter):
+        def passed(self, kind: str, size: int, outcome: str, seconds: float) -> None:
+            noted.append((kind, size, outcome))
+            assert 0 <= seconds < 10
+
+    noted: list[tuple[str, int, str]] = []
+    async with BatchingEmbedder(engine, max_batch=2, meter=Noted()) as embedder:
+        await embedder.embed_image(image(1))
+        await embedder.embed_texts(["1", "2", "3"])
+        engine.answer = lambda vectors: vectors if engine.testing else fail(vectors)
+        with pytest.raises(ModelFailed):
+            await embedder.embed_text("1")
+    assert noted == [
+        ("image", 1, "ok"),
+        ("text", 2, "ok"),
+        ("text", 1, "ok"),
+        ("text", 1, "failed"),
+        ("text", 1, "ok"),
+    ]
 
 
 async def test_no_call_is_lost_among_many(engine: HeldEngine) -> None:

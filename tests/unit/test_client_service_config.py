@@ -8,11 +8,14 @@ from collections import Counter
 from google.protobuf.descriptor import FileDescriptor
 
 from shoal.v1 import (
+    backup_service_pb2,
+    change_service_pb2,
     cluster_service_pb2,
     collection_service_pb2,
     curation_service_pb2,
     duplicate_service_pb2,
     image_service_pb2,
+    status_service_pb2,
 )
 from shoal_client.service_config import IDEMPOTENT, NEVER_REPEATED, SAFE_TO_REPEAT, service_config
 
@@ -24,6 +27,9 @@ def test_every_method_is_in_exactly_one_list() -> None:
         cluster_service_pb2.DESCRIPTOR,
         curation_service_pb2.DESCRIPTOR,
         duplicate_service_pb2.DESCRIPTOR,
+        change_service_pb2.DESCRIPTOR,
+        backup_service_pb2.DESCRIPTOR,
+        status_service_pb2.DESCRIPTOR,
     )
     methods = Counter(
         (service.full_name, method.name)

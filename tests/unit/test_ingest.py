@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from shoal_server.adapters.edge_store import EdgeStore
-from shoal_server.adapters.image_files import FolderImageFiles
+from shoal_server.adapters.files import Folder, NamedImageFiles
 from shoal_server.application.images import Changes, Images
 from shoal_server.application.ingest import Ingest, NewImage, Options
 from shoal_server.application.near_duplicates import NearDuplicates
@@ -79,7 +79,7 @@ class World:
     def __init__(self, store: EdgeStore, folder: Path, *, keep_originals: bool = False) -> None:
         self.store = store
         self.folder = folder / "files"
-        self.files = FolderImageFiles(self.folder)
+        self.files = NamedImageFiles(Folder(self.folder))
         self.embedder = Embedder()
         self.fetcher = Fetcher()
         self.collections = OpenCollections(store, cast("RunFiles", NoRunFiles()), self.files, MODEL)

@@ -25,6 +25,7 @@ from shoal_server.domain.errors import (
     StoreUnavailable,
 )
 from shoal_server.domain.filters import ImageFilter
+from shoal_server.domain.lease import Fence
 from shoal_server.domain.run import (
     ClusteringRun,
     RequestedParameters,
@@ -70,7 +71,7 @@ class FakeStore:
         self._ask("list_collections")
         return [self.records[name] for name in sorted(self.records)]
 
-    async def update_collection(self, collection: Collection) -> None:
+    async def update_collection(self, collection: Collection, fence: Fence | None = None) -> None:
         self.records[collection.id] = collection
 
     async def delete_collection(self, collection: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from shoal_server.domain.schedule import Schedule
-from shoal_server.settings import Settings, settings_table
+from shoal_server.settings import Settings, settings_tables
 
 
 def test_defaults_listen_on_loopback() -> None:
@@ -40,6 +40,14 @@ def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings()
     assert settings.model == "starter"
     assert "secret-key" not in repr(settings)
+
+
+def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("QDRANT_URL", "KEYS_FILE", "HTTP_LISTEN", "RECLUSTER_GROWTH", "MODEL"):
+        monkeypatch.setenv(f"SHOAL_{name}", "")
+    settings = Settings()
+    assert settings.keys_file is settings.qdrant_url is settings.http_listen is None
+    assert settings.recluster_growth == 0.2
 
 
 def test_the_default_schedule_is_the_domains() -> None:
@@ -95,6 +103,20 @@ def test_some_run_is_always_kept() -> None:
         Settings(keep_runs=0)
 
 
-def test_the_readme_has_the_table() -> None:
-    readme = Path(__file__).parents[2] / "README.md"
-    assert settings_table() in readme.read_text(encoding="utf-8")
+def test_the_documentation_has_the_tables() -> None:
+    page = Path(__file__).parents[2] / "docs" / "settings.md"
+    assert settings_tables() in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/shoal", "gs://bucket", "file:///srv/shoal"])
+def test_files_may_be_where_all_servers_reach_them(url: str) -> None:
+    assert Settings(files_url=url).files_url == url
+
+
+@pytest.mark.parametrize(
+    "url", ["/srv/shoal", "memory://x", "https://host/x", "s3://", "file://srv", "s3:///x", "s3://key:word@bucket/x"]
+)
+def test_files_go_only_where_they_stay_and_are_whole(url: str) -> None:
+    with pytest.raises(ValidationError, match=r"s3://BUCKET|credentials") as raised:
+        Settings(files_url=url)
+    assert "word" not in raised.value.errors()[0]["msg"]

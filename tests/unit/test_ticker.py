@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 
 import pytest
 
 from shoal_server.adapters import ticker as ticker_module
-from shoal_server.adapters.ticker import ApschedulerTicker
+from shoal_server.adapters.ticker import MonotonicTicker
 
 SOON = 0.01
 
@@ -23,7 +24,7 @@ async def test_calls_again_and_again_until_it_is_stopped() -> None:
         if calls == 3:
             three.set()
 
-    ticker = ApschedulerTicker(SOON)
+    ticker = MonotonicTicker(SOON)
     await ticker.start(call)
     await three.wait()
     await ticker.stop()
@@ -43,13 +44,38 @@ async def test_a_failure_is_logged_and_calling_goes_on(caplog: pytest.LogCapture
             raise OSError("the disk is full")
         again.set()
 
-    ticker = ApschedulerTicker(SOON)
+    ticker = MonotonicTicker(SOON)
     await ticker.start(call)
     await again.wait()
     await ticker.stop()
     (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert record.exc_info is not None
     assert str(record.exc_info[1]) == "the disk is full"
+
+
+async def test_a_system_clock_that_jumps_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = 0
+    jumped = asyncio.Event()
+    real = time.time
+
+    async def call() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            # A day back, then two days forward.
+            monkeypatch.setattr(time, "time", lambda: real() - 86_400)
+        if calls == 6:
+            monkeypatch.setattr(time, "time", lambda: real() + 86_400)
+        if calls == 9:
+            jumped.set()
+
+    ticker = MonotonicTicker(SOON)
+    await ticker.start(call)
+    began = time.monotonic()
+    await asyncio.wait_for(jumped.wait(), 10)
+    await ticker.stop()
+    # No call was lost, and none came early to make up for a day that never was.
+    assert time.monotonic() - began >= 8 * SOON
 
 
 async def test_one_call_at_a_time() -> None:
@@ -65,7 +91,7 @@ async def test_one_call_at_a_time() -> None:
         if calls == 3:
             three.set()
 
-    ticker = ApschedulerTicker(SOON)
+    ticker = MonotonicTicker(SOON)
     await ticker.start(call)
     await three.wait()
     await ticker.stop()
@@ -80,7 +106,7 @@ async def test_stopping_lets_the_call_under_way_end() -> None:
         await may_end.wait()
         ended.set()
 
-    ticker = ApschedulerTicker(SOON)
+    ticker = MonotonicTicker(SOON)
     await ticker.start(call)
     await begun.wait()
     stopping = asyncio.create_task(ticker.stop())
@@ -103,7 +129,7 @@ async def test_a_call_that_does_not_end_is_cancelled(monkeypatch: pytest.MonkeyP
             cancelled.set()
             raise
 
-    ticker = ApschedulerTicker(SOON)
+    ticker = MonotonicTicker(SOON)
     await ticker.start(call)
     await begun.wait()
     await ticker.stop()
@@ -111,7 +137,7 @@ async def test_a_call_that_does_not_end_is_cancelled(monkeypatch: pytest.MonkeyP
 
 
 async def test_it_can_be_stopped_twice_unstarted_and_started_again() -> None:
-    ticker = ApschedulerTicker(SOON)
+    ticker = MonotonicTicker(SOON)
     await ticker.stop()
     called = asyncio.Event()
 
@@ -138,7 +164,7 @@ async def test_the_log_does_not_tell_of_every_call(caplog: pytest.LogCaptureFixt
         if calls == 2:
             twice.set()
 
-    ticker = ApschedulerTicker(SOON)
+    ticker = MonotonicTicker(SOON)
     await ticker.start(call)
     await twice.wait()
     await ticker.stop()

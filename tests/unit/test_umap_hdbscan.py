@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import pytest_asyncio
 from numpy.typing import NDArray
@@ -382,11 +384,29 @@ async def test_a_cancelled_or_killed_job_costs_the_worker_and_the_next_gives_the
     while not workers():
         await asyncio.sleep(0.01)
     os.kill(workers()[0].pid or 0, signal.SIGKILL)
-    with pytest.raises(ClusteringFailed, match="ended by SIGKILL"):
+    with pytest.raises(ClusteringFailed, match=r"ended by SIGKILL.*ran out of memory: give the machine more"):
         await job
     large.unlink()
 
     assert_identical(await cluster(vectors), expected)
+
+
+async def test_a_worker_that_gets_no_more_memory_says_so(cluster: Cluster) -> None:
+    vectors, truth = blobs([20, 20])
+    assert_groups((await cluster(vectors)).labels, truth)
+    [worker] = workers()
+    if worker.pid is None or not hasattr(resource, "prlimit"):
+        pytest.skip("this system does not limit another process's memory")
+    size = psutil.Process(worker.pid).memory_info().vms
+    resource.prlimit(worker.pid, resource.RLIMIT_AS, (size + 32 * 2**20, resource.RLIM_INFINITY))
+    large = np.lib.format.open_memmap(cluster.path, mode="w+", dtype=np.float32, shape=(20_000, 1024))
+    del large
+    with pytest.raises(ClusteringFailed, match=r"ran out of memory .*: give the machine more"):
+        await cluster.clusterer.cluster(
+            cluster.path, RequestedParameters().complete(20_000), lambda stage, fraction: None
+        )
+    resource.prlimit(worker.pid, resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert_groups((await cluster(vectors)).labels, truth)
 
 
 @pytest.mark.parametrize("stage", [RunStage.REDUCING, RunStage.GROUPING, RunStage.MAPPING])

@@ -6,9 +6,13 @@ import typer
 
 from shoal_client.cli import correcting, groupings
 from shoal_client.cli.assign import assign
+from shoal_client.cli.attaching import attach, detach
+from shoal_client.cli.backup import backup
+from shoal_client.cli.changes import changes
 from shoal_client.cli.cluster import cluster
 from shoal_client.cli.clusters import clusters_app
 from shoal_client.cli.collections import collections_app
+from shoal_client.cli.connecting import connecting
 from shoal_client.cli.corrections import corrections, undo
 from shoal_client.cli.demo import demo
 from shoal_client.cli.duplicates import duplicates
@@ -21,6 +25,7 @@ from shoal_client.cli.noise import noise_app
 from shoal_client.cli.runs import runs_app
 from shoal_client.cli.schedule import schedule_app
 from shoal_client.cli.search import recommend, search
+from shoal_client.cli.status import status
 
 IMAGES = "Images"
 CLUSTERING = "Clustering"
@@ -33,6 +38,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     help="Turns image collections into named, stable clusters.",
 )
+app.callback()(connecting)
 app.command(rich_help_panel=IMAGES)(ingest)
 app.command(rich_help_panel=IMAGES)(search)
 app.command(rich_help_panel=IMAGES)(recommend)
@@ -41,6 +47,7 @@ app.command(rich_help_panel=IMAGES)(duplicates)
 app.command(rich_help_panel=IMAGES)(assign)
 app.add_typer(images_app, name="images", rich_help_panel=IMAGES)
 app.command(rich_help_panel=IMAGES)(export)
+app.command(rich_help_panel=IMAGES)(changes)
 
 app.command(rich_help_panel=CLUSTERING)(cluster)
 app.add_typer(runs_app, name="runs", rich_help_panel=CLUSTERING)
@@ -66,6 +73,10 @@ for correct in (
     app.command(rich_help_panel=CORRECTIONS)(correct)
 
 app.add_typer(collections_app, name="collections", rich_help_panel=SERVER_PANEL)
+app.command(rich_help_panel=SERVER_PANEL)(status)
+app.command(rich_help_panel=SERVER_PANEL)(attach)
+app.command(rich_help_panel=SERVER_PANEL)(detach)
+app.command(rich_help_panel=SERVER_PANEL)(backup)
 app.command(rich_help_panel=SERVER_PANEL)(demo)
 
 

@@ -22,7 +22,10 @@ def collections(context: typer.Context, server: ServerOption = DEFAULT_TARGET, a
         return
     columns = {"name": "name", "images": "images", "clusters": "clusters", "model": "model"}
     with connection(server) as client:
-        print_records(map(collection_record, client.collections()), columns, as_json=as_json)
+        records = [collection_record(each) for each in client.collections()]
+    if any("attached_to" in record for record in records):
+        columns["attached_to"] = "attached to"
+    print_records(records, columns, as_json=as_json)
 
 
 @collections_app.command()

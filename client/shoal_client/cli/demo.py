@@ -16,6 +16,7 @@ from shoal_client.cli.demo_story import Pictures, tell
 from shoal_client.cli.options import DEFAULT_COLLECTION, opened
 from shoal_client.cli.output import console, error_console
 from shoal_client.cli.progress import image_progress
+from shoal_client.credentials import NO_CREDENTIALS
 from shoal_client.demo.photographs import make_photographs
 from shoal_client.demo.server_process import ServerProcess, server_process
 from shoal_client.errors import NotFound, ServerEnded
@@ -45,7 +46,7 @@ def demo(
     ):
         pictures = photographs(home) if folder is None else own_pictures(folder)
         address = started(server, model)
-        with opened(address, DEFAULT_COLLECTION, make=True) as collection:
+        with opened(address, DEFAULT_COLLECTION, make=True, given=NO_CREDENTIALS) as collection:
             tell(collection, pictures, address)
         kept = keep or data is not None
         console().print(

@@ -14,7 +14,7 @@ import typer.core
 from shoal_client.cli.output import complain
 from shoal_client.errors import ShoalError
 
-#: The entry-point group: the name is the command's, the object a function that typer can register.
+#: The entry-point group: the name is the command's, the object a function that typer can register, or an app of it.
 COMMANDS = "shoal.commands"
 
 #: The heading in the help above commands about servers, those of other distributions among them.
@@ -75,6 +75,12 @@ def _load(entry: EntryPoint) -> Any:
     except ModuleNotFoundError as error:
         return _stand_in(entry, error)
     registry = typer.Typer(add_completion=False)
+    if isinstance(function, typer.Typer):
+        registry.add_typer(function, name=entry.name, rich_help_panel=SERVER_PANEL)
+        # A group, even where its only command is another group.
+        registry.callback()(lambda: None)
+        group: Any = typer.main.get_command(registry)
+        return group.commands[entry.name]
     registry.command(entry.name, rich_help_panel=SERVER_PANEL)(function)
     return typer.main.get_command(registry)
 

@@ -11,8 +11,10 @@ from typing import Annotated
 
 import typer
 
+from shoal_client.cli.connecting import credentials, shown_options
 from shoal_client.client import Client
 from shoal_client.collection import Collection
+from shoal_client.credentials import Credentials
 from shoal_client.errors import InvalidArgument, NotFound
 from shoal_client.transport import DEFAULT_MAX_MESSAGE_BYTES, DEFAULT_TARGET
 
@@ -56,7 +58,7 @@ def command_line(*words: object, collection: str, server: str) -> str:
     options = [] if collection == DEFAULT_COLLECTION else ["--collection", collection]
     if server != os.environ.get("SHOAL_SERVER", DEFAULT_TARGET):
         options += ["--server", server]
-    return shlex.join(["shoal", *map(str, words), *options])
+    return shlex.join(["shoal", *shown_options(), *map(str, words), *options])
 
 
 def refuse_before_subcommand(context: typer.Context) -> None:
@@ -72,32 +74,43 @@ def refuse_before_subcommand(context: typer.Context) -> None:
 
 
 @contextmanager
-def connection(server: str) -> Iterator[Client]:
+def connection(server: str, given: Credentials | None = None) -> Iterator[Client]:
     """A client of the server, with the message limit of SHOAL_MAX_MESSAGE_BYTES if that is set.
 
+    Args:
+        server: its address.
+        given: what to connect with; None: what the options before the command or the environment say.
+
     Raises:
-        InvalidArgument: SHOAL_MAX_MESSAGE_BYTES is no number or too small.
+        InvalidArgument: SHOAL_MAX_MESSAGE_BYTES is no number or too small, or the credentials are not for this server.
+        UnreadableFile: of those that the credentials are in.
     """
     limit = os.environ.get("SHOAL_MAX_MESSAGE_BYTES", str(DEFAULT_MAX_MESSAGE_BYTES))
     if not limit.isdecimal():
         raise InvalidArgument(f"SHOAL_MAX_MESSAGE_BYTES is {limit!r}; it must be a number of bytes")
-    with Client(server, max_message_bytes=int(limit)) as client:
+    chosen = credentials() if given is None else given
+    with Client(
+        server, max_message_bytes=int(limit), api_key=chosen.api_key, tls=chosen.tls, plaintext=chosen.plaintext
+    ) as client:
         yield client
 
 
 @contextmanager
-def opened(server: str, collection: str, *, make: bool = False) -> Iterator[Collection]:
+def opened(
+    server: str, collection: str, *, make: bool = False, given: Credentials | None = None
+) -> Iterator[Collection]:
     """A collection of the server.
 
     Args:
         server: its address.
         collection: the collection's id.
         make: make it if there is none; for commands that put something in.
+        given: as of :func:`connection`.
 
     Raises:
         ShoalError: no server answers, there is no such collection, or its id does not have the form of one.
     """
-    with connection(server) as client:
+    with connection(server, given) as client:
         if make:
             client.ensure_collection(collection)
         try:

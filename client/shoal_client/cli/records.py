@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from typing import Any
 
@@ -10,14 +11,22 @@ from shoal_client.results import Assignment, Cluster, ClusterMatch, CollectionIn
 
 
 def collection_record(collection: CollectionInfo) -> dict[str, Any]:
-    """A collection; its model by name."""
-    return {
+    """A collection; its model by name, and what it is attached to, if it is."""
+    record: dict[str, Any] = {
         "name": collection.id,
         "images": collection.image_count,
         "unclustered": collection.unclustered_count,
         "clusters": collection.cluster_count,
-        "model": collection.model.name,
+        "model": collection.model.name or None,
     }
+    if (attachment := collection.attachment) is not None:
+        record |= {
+            "attached_to": attachment.source,
+            "vector": attachment.vector or None,
+            "payload_key": attachment.payload_key,
+            "filter": json.loads(attachment.filter) if attachment.filter else None,
+        }
+    return record
 
 
 def image_record(image: Image) -> dict[str, Any]:

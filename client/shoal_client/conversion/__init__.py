@@ -1,6 +1,7 @@
 """From the API's messages to the client's results and back; the only place that knows both."""
 
 from shoal_client.conversion.attributes import attribute_message, attribute_messages, attribute_values
+from shoal_client.conversion.changes import assignment_changes
 from shoal_client.conversion.clusters import assignment, cluster
 from shoal_client.conversion.collections import collection, schedule_message
 from shoal_client.conversion.corrections import correction, correction_result, noise_reassignment
@@ -11,9 +12,11 @@ from shoal_client.conversion.groupings import moment, place, theme
 from shoal_client.conversion.images import image, ingest_result
 from shoal_client.conversion.parameters import parameters_message
 from shoal_client.conversion.runs import comparison, exported_image, run
+from shoal_client.conversion.status import server_status
 
 __all__ = [
     "assignment",
+    "assignment_changes",
     "attribute_message",
     "attribute_messages",
     "attribute_values",
@@ -35,5 +38,6 @@ __all__ = [
     "place",
     "run",
     "schedule_message",
+    "server_status",
     "theme",
 ]

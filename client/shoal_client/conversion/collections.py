@@ -10,7 +10,7 @@ from shoal.v1 import collection_pb2
 from shoal_client import names
 from shoal_client.conversion import times
 from shoal_client.errors import InternalError, InvalidArgument
-from shoal_client.results import CollectionInfo, EmbeddingModel, Schedule, ScheduleStatus
+from shoal_client.results import Attachment, CollectionInfo, EmbeddingModel, Schedule, ScheduleStatus
 
 
 def collection(message: collection_pb2.Collection) -> CollectionInfo:
@@ -24,6 +24,16 @@ def collection(message: collection_pb2.Collection) -> CollectionInfo:
         cluster_count=message.cluster_count,
         active_run=names.child_id(message.active_run, names.RUNS) if message.active_run else None,
         schedule=_status(message.schedule, message.schedule_state),
+        attachment=_attachment(message.attachment) if message.HasField("attachment") else None,
+    )
+
+
+def _attachment(message: collection_pb2.Attachment) -> Attachment:
+    return Attachment(
+        source=message.source,
+        vector=message.vector,
+        payload_key=message.payload_key,
+        filter=message.filter_json,
     )
 
 

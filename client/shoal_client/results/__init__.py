@@ -5,6 +5,10 @@ from shoal_client.results.assignments import (
     Flow,
     RunComparison,
 )
+from shoal_client.results.changes import (
+    AssignmentChanges,
+    ImageAssignment,
+)
 from shoal_client.results.clusters import (
     Alternative,
     Assignment,
@@ -14,6 +18,7 @@ from shoal_client.results.clusters import (
     NameSource,
 )
 from shoal_client.results.collections import (
+    Attachment,
     CollectionInfo,
     EmbeddingModel,
 )
@@ -66,10 +71,17 @@ from shoal_client.results.schedules import (
     Schedule,
     ScheduleStatus,
 )
+from shoal_client.results.status import (
+    CollectionStatus,
+    ComponentStatus,
+    ServerStatus,
+)
 
 __all__ = [
     "Alternative",
     "Assignment",
+    "Attachment",
+    "AssignmentChanges",
     "Cluster",
     "ClusterMatch",
     "ClusteringMethod",
@@ -77,6 +89,8 @@ __all__ = [
     "ClusteringRun",
     "ClusteringSummary",
     "CollectionInfo",
+    "CollectionStatus",
+    "ComponentStatus",
     "Correction",
     "CorrectionKind",
     "CorrectionResult",
@@ -91,6 +105,7 @@ __all__ = [
     "Flow",
     "Granularity",
     "Image",
+    "ImageAssignment",
     "ImageMatch",
     "ImageMetadata",
     "IngestResult",
@@ -112,6 +127,7 @@ __all__ = [
     "RunState",
     "Schedule",
     "ScheduleStatus",
+    "ServerStatus",
     "Share",
     "Theme",
 ]

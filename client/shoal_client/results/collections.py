@@ -13,7 +13,7 @@ class EmbeddingModel:
     """The model that turns a collection's images and texts into vectors.
 
     Attributes:
-        name: for instance ``ViT-B-32/datacomp_xl_s13b_b90k``.
+        name: for instance ``ViT-B-32/datacomp_xl_s13b_b90k``; empty for an attached collection of which nobody said it.
         digest: of the weights, ``sha256:`` and 64 hexadecimal digits.
         dimension: length of the vectors.
     """
@@ -21,6 +21,23 @@ class EmbeddingModel:
     name: str
     digest: str
     dimension: int
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """The binding to a Qdrant collection that somebody else owns and fills.
+
+    Attributes:
+        source: name of the Qdrant collection.
+        vector: name of the vector that is clustered; empty for the unnamed one.
+        payload_key: the one field of the points' payload that Shoal writes: the cluster's id.
+        filter: a filter of Qdrant, as JSON, that says which points belong; empty for all.
+    """
+
+    source: str
+    vector: str
+    payload_key: str
+    filter: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +50,7 @@ class CollectionInfo:
         cluster_count: number of clusters of the active run.
         active_run: id of the run whose clusters are in force; None before the first.
         schedule: when it is clustered again by itself.
+        attachment: whose points these are; None if Shoal made the collection.
     """
 
     id: str
@@ -43,3 +61,4 @@ class CollectionInfo:
     cluster_count: int
     active_run: str | None
     schedule: ScheduleStatus
+    attachment: Attachment | None = None

@@ -1,13 +1,10 @@
-"""A clock that calls again and again: APScheduler on the server's own event loop."""
+"""A clock that calls again and again, on the server's own event loop."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from datetime import UTC
-
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 _log = logging.getLogger(__name__)
 
@@ -15,48 +12,50 @@ _log = logging.getLogger(__name__)
 _STOP_S = 5.0
 
 
-class ApschedulerTicker:
-    """Calls every few seconds, one call at a time; a call that takes longer costs the calls it covers."""
+class MonotonicTicker:
+    """Calls every few seconds, one call at a time; a call that takes longer costs the calls it covers.
+
+    It counts seconds and never looks at the time of day: a scheduler that does would wait for as long as the system's
+    clock was set back.
+    """
 
     def __init__(self, every_s: float = 5.0) -> None:
         """Args:
-        every_s: seconds from one call to the next, above 0.
+        every_s: seconds from the end of one call to the next, above 0.
         """
         self._every_s = every_s
-        self._scheduler: AsyncIOScheduler | None = None
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
 
     async def start(self, call: Callable[[], Awaitable[None]]) -> None:
         """Begins to call, first after the set time. What the call raises is logged, and calling goes on."""
+        self._stopping.clear()
+        self._task = asyncio.create_task(self._keep_calling(call), name="ticker")
 
-        async def tick() -> None:
-            self._idle.clear()
+    async def stop(self) -> None:
+        """Ends calling; a call under way gets 5 seconds to end, then it is cancelled. Without a start it is nothing."""
+        task, self._task = self._task, None
+        if task is None:
+            return
+        self._stopping.set()
+        try:
+            ended, _ = await asyncio.wait([task], timeout=_STOP_S)
+        finally:
+            task.cancel()
+        if not ended:
+            _log.warning("the ticker's call did not end within %g s and is cancelled", _STOP_S)
+            await asyncio.wait([task])
+
+    async def _keep_calling(self, call: Callable[[], Awaitable[None]]) -> None:
+        while not await self._stopped_within(self._every_s):
             try:
                 await call()
             except Exception:  # noqa: BLE001 - a fault in one call must not end the calling
                 _log.exception("the ticker's call failed; it is called again in %g s", self._every_s)
-            finally:
-                self._idle.set()
 
-        # Its loggers tell of every single call; what matters of a call is logged above.
-        logging.getLogger("apscheduler").setLevel(logging.ERROR)
-        self._scheduler = AsyncIOScheduler(timezone=UTC)
-        self._scheduler.add_job(
-            tick, "interval", seconds=self._every_s, coalesce=True, max_instances=1, misfire_grace_time=None
-        )
-        self._scheduler.start()
-
-    async def stop(self) -> None:
-        """Ends calling; a call under way gets 5 seconds to end, then it is cancelled. Without a start it is nothing."""
-        scheduler, self._scheduler = self._scheduler, None
-        if scheduler is None:
-            return
-        scheduler.remove_all_jobs()
+    async def _stopped_within(self, seconds: float) -> bool:
         try:
-            await asyncio.wait_for(self._idle.wait(), _STOP_S)
+            await asyncio.wait_for(self._stopping.wait(), seconds)
         except TimeoutError:
-            _log.warning("the ticker's call did not end within %g s and is cancelled", _STOP_S)
-        scheduler.shutdown(wait=False)
-        # The library shuts down in the loop's next round, where it also cancels what is left.
-        await asyncio.sleep(0)
+            return False
+        return True

@@ -5,7 +5,8 @@ The journal is the run's own file, written before anything else, and ``activatin
 1. the run's file and clusters are stored, nothing of it is visible;
 2. the file of the run in force is completed with the images that came since, so that it can be put in force again
    exactly as it is left;
-3. the record says ``activating_run`` (one atomic write: from here on the run will be in force, crash or not);
+3. the record says ``activating_run`` (one atomic write: from here on the run will be in force, crash or not), and
+   every other server on the store has seen it;
 4. the ids of the points that differ are written, grouped by id;
 5. the record says ``active_run`` (one atomic write).
 
@@ -32,7 +33,7 @@ from shoal_server.application.open_collections import ClusterSet, OpenCollection
 from shoal_server.application.ports import RunAssignments, RunFiles, Store, StoredVectors
 from shoal_server.application.present import no_assignments, read_present
 from shoal_server.domain.cluster import NOISE, Cluster, Hold, NameSource
-from shoal_server.domain.errors import RunNotFound, ShoalError, StoreUnavailable
+from shoal_server.domain.errors import LeaseLost, RunNotFound, ShoalError, StoreFull, StoreUnavailable
 from shoal_server.domain.groupings import Groupings
 from shoal_server.domain.moments import moments_of
 from shoal_server.domain.payload import CLUSTER_ID, MOMENT_ID, PLACE_ID
@@ -46,6 +47,8 @@ VOTE_BATCH = 64
 #: Seconds before a store that did not answer is asked again: the first time, and at most.
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 15.0
+#: A longer one nobody waits for: who asks for clusters is told instead.
+SHORT_PAUSE_S = 2.0
 
 _log = logging.getLogger(__name__)
 
@@ -78,10 +81,24 @@ class _Target:
 class Activation:
     """Writes a run's ids back and makes it the active one."""
 
-    def __init__(self, collections: OpenCollections, store: Store, files: RunFiles) -> None:
+    def __init__(
+        self,
+        collections: OpenCollections,
+        store: Store,
+        files: RunFiles,
+        others_know: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """Args:
+        collections: whose.
+        store: of the images' ids.
+        files: of the runs.
+        others_know: waits until other servers on the store give no more answers that name clusters of a collection
+            whose record says ``activating_run``; None: there are no other servers.
+        """
         self._collections = collections
         self._store = store
         self._files = files
+        self._others_know = others_know
 
     async def put_in_force(
         self, opened: OpenCollection, run: ClusteringRun, withdrawn: Callable[[], bool] = lambda: False
@@ -114,6 +131,10 @@ class Activation:
                 except Withdrawn:
                     await self._take_back(opened, superseded)
                     return _withdrawn(run)
+            except LeaseLost:
+                # Another server finishes the work; until it has, nobody may read here.
+                opened.gate.stay_closed()
+                raise
             except BaseException as error:
                 # Some ids are written, some are not: the next start finishes the work before it serves.
                 opened.set_aside = (
@@ -141,7 +162,13 @@ class Activation:
             raise RunNotFound(opened.id, run.id)
         target = replace(await self._target(opened, run.id), former=run.state.complete)
         async with opened.gate.activating():
-            writes = await self._switch(opened, run.id, target)
+            try:
+                writes = await self._switch(opened, run.id, target)
+            except BaseException:
+                if self._others_know is not None:
+                    # Some ids are written, some are not: nobody may read before some server has finished the work.
+                    opened.gate.stay_closed()
+                raise
         return await self._end(opened, run, writes)
 
     async def _target(self, opened: OpenCollection, run: str) -> _Target:
@@ -166,7 +193,7 @@ class Activation:
             remaining_s=None,
         )
         try:
-            await _until_it_answers(lambda: self._store.put_run(opened.id, finished), "recording a run", opened.id)
+            await _until_it_answers(lambda: self._store.put_run(opened.id, finished), "recording a run", opened)
             if writes:
                 await self._store.optimize(opened.id)
         except ShoalError as error:
@@ -192,6 +219,8 @@ class Activation:
     ) -> int:
         """Steps 4 and 5, again and again until the store has taken them; the number of points written."""
         written: set[UUID] = set()
+        if self._others_know is not None:
+            await _until_it_answers(self._others_know, "waiting for the other servers", opened)
 
         async def switch() -> ClusterSet:
             named = await self._with_present_names(opened, target)
@@ -201,7 +230,7 @@ class Activation:
             await self._collections.change(opened, active_run=run, activating_run=None)
             return named
 
-        named = await _until_it_answers(switch, f"writing the ids of run {run} back", opened.id)
+        named = await _until_it_answers(switch, f"writing the ids of run {run} back", opened)
         opened.clusters = None if run is None else named
         opened.groupings = target.groupings
         return len(written)
@@ -219,7 +248,7 @@ class Activation:
             await self._collections.change(opened, activating_run=superseded)
             return target
 
-        target = await _until_it_answers(begin, f"taking run {superseded} up again", opened.id)
+        target = await _until_it_answers(begin, f"taking run {superseded} up again", opened)
         await self._switch(opened, superseded, target)
 
     async def _with_present_names(self, opened: OpenCollection, target: _Target) -> ClusterSet:
@@ -280,20 +309,26 @@ class Activation:
                 if withdrawn():
                     raise Withdrawn
                 batch = ids[start : start + WRITE_BATCH]
+                await opened.deciding.confirm()
                 await self._store.set_group(opened.id, field, None if group_id == NOISE else group_id, batch)
                 written.update(batch)
 
 
-async def _until_it_answers(work: Callable[[], Awaitable[Answer]], what: str, collection: str) -> Answer:
-    """Does something again and again until the store has taken it."""
+async def _until_it_answers(work: Callable[[], Awaitable[Answer]], what: str, opened: OpenCollection) -> Answer:
+    """Does something again and again until the store has taken it: it answers, or somebody has made room."""
     pause = FIRST_PAUSE_S
-    while True:
-        try:
-            return await work()
-        except StoreUnavailable as error:
-            _log.warning("collection %s: %s goes on in %.1f s: %s", collection, what, pause, error.message)
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE_S)
+    try:
+        while True:
+            try:
+                return await work()
+            except (StoreUnavailable, StoreFull) as error:
+                _log.warning("collection %s: %s goes on in %.1f s: %s", opened.id, what, pause, error.message)
+                if pause > SHORT_PAUSE_S:
+                    opened.gate.halted = (opened.id, error.message)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE_S)
+    finally:
+        opened.gate.halted = None
 
 
 def _withdrawn(run: ClusteringRun) -> ClusteringRun:

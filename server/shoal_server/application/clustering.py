@@ -5,21 +5,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from shoal_server.application.activation import Activation
 from shoal_server.application.history import History
+from shoal_server.application.leases import Right
 from shoal_server.application.live_run import LiveRun
 from shoal_server.application.open_collections import OpenCollection, OpenCollections
 from shoal_server.application.ports import Store
 from shoal_server.application.reclustering import Reclustering
+from shoal_server.application.shared_runs import Elsewhere, SharedRuns
 from shoal_server.domain.errors import (
     ClusteringFailed,
     CollectionNotFound,
     InvalidField,
     RunInProgress,
+    RunNotFound,
     ShoalError,
 )
 from shoal_server.domain.run import ClusteringRun, RequestedParameters, RunStage, RunState
@@ -28,8 +31,8 @@ _log = logging.getLogger(__name__)
 
 MAX_REQUEST_ID = 64
 
-#: What the trigger of a run that takes a correction back begins with; the correction's id follows.
-UNDO = "undo "
+_UNDO = "undo "
+_BY = " by "
 
 _STOPPED = "the server stopped while it was under way; run it again"
 #: Seconds that an activation gets to end when the server is stopped. One that does not is finished by the next start.
@@ -48,6 +51,8 @@ class Clustering:
         history: History,
         tasks: asyncio.TaskGroup,
         on_ended: Callable[[str, ClusteringRun], None] = lambda collection, run: None,
+        shared: SharedRuns | None = None,
+        on_progress: Callable[[str, ClusteringRun], None] = lambda collection, run: None,
     ) -> None:
         """Args:
         collections: whose.
@@ -57,13 +62,17 @@ class Clustering:
         history: tidies up after a run.
         tasks: that the runs' tasks belong to.
         on_ended: told of every run that ended.
+        shared: knows of other servers on the store; None: there are none.
+        on_progress: told of every new state of a run, the first time within the run's own task.
         """
         self._collections = collections
+        self._shared = shared
         self._store = store
         self._reclustering = reclustering
         self._activation = activation
         self._history = history
         self._on_ended = on_ended
+        self._on_progress = on_progress
         self._tasks = tasks
         self._live: dict[str, LiveRun] = {}
         self._running: set[asyncio.Task[None]] = set()
@@ -82,7 +91,10 @@ class Clustering:
                 _log.error("collection %s cannot be used: %s", record.id, error.message)
                 continue
             try:
-                await self._recover(opened)
+                if self._shared is None:
+                    await self._recover(opened)
+                elif await self._shared.may_decide(record.id):
+                    await self.stand_in(opened)
             except ShoalError as error:
                 opened.set_aside = (
                     f"collection {record.id!r} cannot be used: putting right what a crash has left failed "
@@ -90,14 +102,27 @@ class Clustering:
                 )
                 _log.error("%s", opened.set_aside)
 
-    async def _recover(self, opened: OpenCollection) -> None:
+    async def finish(self, opened: OpenCollection) -> None:
+        """Finishes an activation that was interrupted; the caller has the turn to decide, or is alone."""
         resumed = await self._activation.resume(opened)
         if resumed is not None:
             _log.warning("collection %s: finished putting run %s in force after a crash", opened.id, resumed.id)
+
+    async def stand_in(self, opened: OpenCollection) -> None:
+        """Puts right what another server on the same store has left, which is silent."""
+        async with opened.deciding:
+            if not opened.removed:
+                await self._recover(opened)
+                # What failed half-way here is in force.
+                opened.set_aside = None
+
+    async def _recover(self, opened: OpenCollection) -> None:
+        await self.finish(opened)
+        elsewhere = Elsewhere() if self._shared is None else await self._shared.take_over(opened.id)
         runs = await self._store.list_runs(opened.id)
         superseded = {run.parent for run in runs if run.state.complete}
         for run in runs:
-            if run.state is not RunState.RUNNING:
+            if run.state is not RunState.RUNNING or run.id == elsewhere.run or self._is_live(opened, run):
                 continue
             if run.id == opened.record.active_run or run.id in superseded:
                 # Only the last write of its own record was missing.
@@ -105,23 +130,29 @@ class Clustering:
                 ended = replace(run, state=RunState.SUCCEEDED, progress=1.0, ended_at=now, activated_at=now)
                 await self._store.put_run(opened.id, ended)
             else:
-                await self._record(opened, _failed(run, _STOPPED, "SERVER_STOPPED"))
+                await self._put_end(opened, _failed(run, _STOPPED, "SERVER_STOPPED"))
         await self._recover_corrections(opened)
         await self._history.tidy(opened)
+
+    def _is_live(self, opened: OpenCollection, run: ClusteringRun) -> bool:
+        live = self._live.get(opened.id)
+        return live is not None and live.run.id == run.id
 
     async def _recover_corrections(self, opened: OpenCollection) -> None:
         """Makes the records of corrections agree with what came of their runs."""
         runs = {run.id: run for run in await self._store.list_runs(opened.id)}
         undone = {
-            run.trigger.removeprefix(UNDO): run for run in runs.values() if run.state.complete and UNDO in run.trigger
+            asked[0]: (run.ended_at, asked[1])
+            for run in runs.values()
+            if run.state.complete and (asked := _undone_by(run.trigger)) is not None
         }
         for correction in await self._store.list_corrections(opened.id):
             made = None if correction.run is None else runs.get(correction.run)
             if made is not None and not made.state.complete:
                 await self._store.delete_correction(opened.id, correction.id)
             elif correction.undone_at is None and correction.id in undone:
-                taken_back = replace(correction, undone_at=undone[correction.id].ended_at)
-                await self._store.put_correction(opened.id, taken_back)
+                ended_at, author = undone[correction.id]
+                await self._store.put_correction(opened.id, replace(correction, undone_at=ended_at, undone_by=author))
 
     async def start(
         self, collection: str, requested: RequestedParameters, request_id: str, trigger: str = "person"
@@ -166,12 +197,19 @@ class Clustering:
                 request_id=request_id,
                 trigger=trigger,
             )
-            live = self._live[collection] = LiveRun(run)
-            task = self._tasks.create_task(self._carry_out(opened, live), name=f"clustering {collection}")
+            live = LiveRun(run, lambda newer: self._on_progress(collection, newer))
+            right = None if self._shared is None else await self._shared.begin(collection, live)
+            self._live[collection] = live
+            task = self._tasks.create_task(self._carry_out(opened, live, right), name=f"clustering {collection}")
             self._running.add(task)
             task.add_done_callback(self._running.discard)
-            # If the caller leaves now, the run goes on, recorded and known.
-            await asyncio.shield(live.recorded)
+            try:
+                # If the caller leaves now, the run goes on, recorded and known.
+                await asyncio.shield(live.recorded)
+            except ShoalError:
+                # Whoever is told that there is no run may start another at once.
+                await live.end()
+                raise
             return run
 
     async def get(self, collection: str, run: str) -> ClusteringRun:
@@ -179,14 +217,26 @@ class Clustering:
         RunNotFound: there is none of that id.
         """
         live = await self._live_run(collection, run)
-        return live.run if live is not None else _as_it_is(await self._store.get_run(collection, run))
+        if live is not None:
+            return live.run
+        stored = await self._store.get_run(collection, run)
+        elsewhere = await self._elsewhere(await self._collections.open_any(collection), [stored])
+        if _looks_lost(stored, elsewhere):
+            # It may have ended between the two looks.
+            stored = await self._store.get_run(collection, run)
+        return _as_it_is(stored, elsewhere)
 
     async def list(self, collection: str) -> list[ClusteringRun]:
         """All runs, newest first."""
-        await self._collections.open_any(collection)
+        opened = await self._collections.open_any(collection)
         stored = await self._store.list_runs(collection)
+        elsewhere = await self._elsewhere(opened, stored)
+        if any(_looks_lost(run, elsewhere) and not self._is_live(opened, run) for run in stored):
+            # It may have ended between the two looks.
+            listed = {run.id for run in stored}
+            stored = [run for run in await self._store.list_runs(collection) if run.id in listed]
         live = self._live.get(collection)
-        return [live.run if live is not None and live.run.id == run.id else _as_it_is(run) for run in stored]
+        return [live.run if live is not None and live.run.id == run.id else _as_it_is(run, elsewhere) for run in stored]
 
     async def cancel(self, collection: str, run: str) -> ClusteringRun:
         """Stops a run and waits until it has stopped; what it wrote is taken back.
@@ -198,7 +248,10 @@ class Clustering:
         """
         live = await self._live_run(collection, run)
         if live is None:
-            return _as_it_is(await self._store.get_run(collection, run))
+            stored = await self.get(collection, run)
+            if stored.state.ended or self._shared is None:
+                return stored
+            return _as_it_is(await self._shared.cancel(collection, run), Elsewhere())
         live.cancel()
         await live.end()
         return live.run
@@ -210,8 +263,16 @@ class Clustering:
             RunNotFound: there is none of that id.
         """
         live = await self._live_run(collection, run)
+        if live is None and self._shared is not None:
+            last: ClusteringRun | None = None
+            async for current in self._shared.watch(collection, run):
+                last = current
+                yield current
+            if last is not None and not last.state.ended:
+                yield _as_it_is(last, Elsewhere())
+            return
         if live is None:
-            yield _as_it_is(await self._store.get_run(collection, run))
+            yield await self.get(collection, run)
             return
         while True:
             version, current = live.version, live.run
@@ -235,30 +296,52 @@ class Clustering:
         if live is not None:
             live.cancel()
             await live.end()
+        elif self._shared is not None and (run := (await self._shared.elsewhere(opened.id)).run):
+            await self._shared.cancel(opened.id, run)
+
+    async def _elsewhere(self, opened: OpenCollection, runs: Sequence[ClusteringRun]) -> Elsewhere:
+        """What other servers and corrections are doing, if that makes a difference to any of these runs."""
+        if all(run.state.ended for run in runs):
+            return Elsewhere()
+        found = Elsewhere() if self._shared is None else await self._shared.elsewhere(opened.id)
+        return replace(found, deciding=found.deciding or opened.deciding.locked())
 
     async def _live_run(self, collection: str, run: str) -> LiveRun | None:
         await self._collections.open_any(collection)
         live = self._live.get(collection)
         return live if live is not None and live.run.id == run else None
 
-    async def _carry_out(self, opened: OpenCollection, live: LiveRun) -> None:
+    async def _carry_out(self, opened: OpenCollection, live: LiveRun, right: Right | None) -> None:
         """The whole run; whatever happens, it ends, and its end is recorded and told."""
+        self._on_progress(opened.id, live.run)
         ended = _failed(live.run, _STOPPED, "SERVER_STOPPED")
         try:
-            ended = await self._outcome(opened, live)
+            ended = await self._outcome(opened, live, right)
             if ended.state is not RunState.SUCCEEDED:
-                await self._record(opened, ended)
+                ended = await self._record(opened, ended)
+            await self._tidy(opened)
+        finally:
+            try:
+                if right is not None and self._shared is not None:
+                    # Not before its end is recorded: without the right it would be taken for lost.
+                    await self._shared.end(right)
+            finally:
+                del self._live[opened.id]
+                live.now(ended)
+                self._on_ended(opened.id, ended)
+
+    async def _tidy(self, opened: OpenCollection) -> None:
+        try:
             # Nobody may put a run in force while it is let go of.
             async with opened.deciding:
                 await self._history.tidy(opened)
-        finally:
-            del self._live[opened.id]
-            live.now(ended)
-            self._on_ended(opened.id, ended)
+        except ShoalError as error:
+            # What is left is let go of the next time.
+            _log.warning("collection %s: letting go of old runs failed: %s", opened.id, error.message)
 
-    async def _outcome(self, opened: OpenCollection, live: LiveRun) -> ClusteringRun:
+    async def _outcome(self, opened: OpenCollection, live: LiveRun, right: Right | None) -> ClusteringRun:
         try:
-            return await self._find_and_activate(opened, live)
+            return await self._find_and_activate(opened, live, right)
         except asyncio.CancelledError:
             if live.stopped_because is not None or opened.record.activating_run == live.run.id:
                 return _failed(live.run, live.stopped_because or _STOPPED, "SERVER_STOPPED")
@@ -271,8 +354,35 @@ class Clustering:
             internal = ClusteringFailed("an internal error; the server's log has the details")
             return _failed(live.run, internal.message, internal.reason)
 
-    async def _record(self, opened: OpenCollection, ended: ClusteringRun) -> None:
-        """Stores the end of a run that did not come into force."""
+    async def _record(self, opened: OpenCollection, ended: ClusteringRun) -> ClusteringRun:
+        """Stores the end of a run that did not come into force.
+
+        Returns:
+            The run as it ended: where its server was silent for a while, another one may have put it in force.
+        """
+        if self._shared is None:
+            await self._put_end(opened, ended)
+            return ended
+        try:
+            # With the turn, so that no server is putting it in force just now; one that began to has finished.
+            async with opened.deciding:
+                if opened.removed:
+                    return ended
+                stored = await self._stored(opened, ended.id)
+                if stored is not None and stored.state.ended:
+                    return stored
+                await self._put_end(opened, ended)
+        except ShoalError as error:
+            _log.warning("collection %s: the end of run %s was not recorded: %s", opened.id, ended.id, error.message)
+        return ended
+
+    async def _stored(self, opened: OpenCollection, run: str) -> ClusteringRun | None:
+        try:
+            return await self._store.get_run(opened.id, run)
+        except RunNotFound:
+            return None
+
+    async def _put_end(self, opened: OpenCollection, ended: ClusteringRun) -> None:
         if ended.id in (opened.record.activating_run, opened.record.active_run):
             # The record must stay as it is for the next start to finish the work, or to say that it was finished.
             return
@@ -284,7 +394,7 @@ class Clustering:
             # The record still says that the run is under way; the next start puts that right.
             _log.warning("collection %s: the end of run %s was not recorded: %s", opened.id, ended.id, error.message)
 
-    async def _find_and_activate(self, opened: OpenCollection, live: LiveRun) -> ClusteringRun:
+    async def _find_and_activate(self, opened: OpenCollection, live: LiveRun, right: Right | None) -> ClusteringRun:
         try:
             await self._store.put_run(opened.id, live.run)
         except BaseException as error:
@@ -295,6 +405,10 @@ class Clustering:
             finding = self._reclustering.find(opened, live.run.requested, scratch, live.at)
             grouped = await live.step(asyncio.create_task(finding, name=f"finding clusters in {opened.id}"))
             async with opened.deciding:
+                if opened.removed:
+                    raise CollectionNotFound(opened.id)
+                if right is not None and self._shared is not None:
+                    await self._shared.confirm(right)
                 live.at(RunStage.MATCHING, 0.0)
                 matching = self._reclustering.match(opened, live.run, grouped)
                 found = await live.step(asyncio.create_task(matching, name=f"matching clusters of {opened.id}"))
@@ -314,6 +428,24 @@ class Clustering:
                 return await self._activation.put_in_force(opened, live.run, lambda: live.withdrawn)
 
 
+def undo_trigger(correction: str, author: str) -> str:
+    """The trigger of a run that takes a correction back.
+
+    Args:
+        correction: its id.
+        author: who asks; may be empty.
+    """
+    return f"{_UNDO}{correction}{_BY}{author}" if author else f"{_UNDO}{correction}"
+
+
+def _undone_by(trigger: str) -> tuple[str, str] | None:
+    """The inverse of :func:`undo_trigger`; None for other triggers."""
+    if not trigger.startswith(_UNDO):
+        return None
+    correction, _, author = trigger.removeprefix(_UNDO).partition(_BY)
+    return correction, author
+
+
 def new_run_id(now: datetime) -> str:
     """An id for a run or a correction that sorts by time."""
     return f"{now:%Y%m%d-%H%M%S}-{now.microsecond:06d}-{secrets.token_hex(2)}"
@@ -331,6 +463,13 @@ def _failed(run: ClusteringRun, problem: str, reason: str) -> ClusteringRun:
     )
 
 
-def _as_it_is(run: ClusteringRun) -> ClusteringRun:
-    """A stored run that nobody is working on: it cannot be under way, whatever its record says."""
-    return run if run.state.ended else _failed(run, "its end was not recorded; run it again", "SERVER_STOPPED")
+def _looks_lost(run: ClusteringRun, elsewhere: Elsewhere) -> bool:
+    """Whether a stored run that this server does not carry out is under way, and no other server carries it out."""
+    return not run.state.ended and not elsewhere.carries_out(run)
+
+
+def _as_it_is(run: ClusteringRun, elsewhere: Elsewhere) -> ClusteringRun:
+    """A stored run that this server does not carry out: if no other one does, it cannot be under way."""
+    if _looks_lost(run, elsewhere):
+        return _failed(run, "its end was not recorded; run it again", "SERVER_STOPPED")
+    return run if run.state.ended else elsewhere.as_it_is(run)

@@ -229,7 +229,14 @@ class Corrections:
         opened = await self._collections.open(collection)
 
         async def carry_out() -> Correction:
-            async with opened.deciding, opened.gate.reading(), opened.changing:
+            async with opened.deciding:
+                correction = await changed()
+                # Before another server has its turn, which would decide with the cluster as it was.
+                await self._collections.tell(opened)
+                return correction
+
+        async def changed() -> Correction:
+            async with opened.gate.reading(), opened.changing:
                 if opened.removed:
                     raise CollectionNotFound(collection)
                 before = opened.cluster(cluster_id)
@@ -244,10 +251,10 @@ class Corrections:
                     detail=detail,
                     former=(former_of(before),),
                 )
-                changed = change(before)
+                after = change(before)
                 # First the record: a change that nobody can take back is worse than a record of none.
                 await self._store.put_correction(collection, correction)
-                await self._put(opened, changed)
+                await self._put(opened, after)
                 return correction
 
         return await unbroken(carry_out())

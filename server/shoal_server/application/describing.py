@@ -12,13 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal_server.application.captioning import Captioning
+from shoal_server.application.ports import Store
 from shoal_server.application.vocabulary import NamingWords
 from shoal_server.domain.cluster import NOISE, Cluster, NameCandidate, NameSource
 from shoal_server.domain.hints import NO_HINT, time_and_place_hints
 from shoal_server.domain.image import Location
 from shoal_server.domain.naming_choice import choose_names
+from shoal_server.domain.naming_fields import fitting_values
 from shoal_server.domain.naming_scores import score_words
 from shoal_server.domain.portraits import Portrait, portraits
+
+#: Of each cluster so many images' fields are looked at for a name, where there are no words to name it with.
+_LOOKED_AT = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +50,14 @@ class Scene:
 class Describing:
     """Describes clusters and names them."""
 
-    def __init__(self, words: NamingWords, captioning: Captioning | None = None) -> None:
+    def __init__(self, words: NamingWords, store: Store, captioning: Captioning | None = None) -> None:
         """Args:
         words: to name clusters with.
-        captioning: suggests names before those; None: nobody does.
+        store: of the images, whose fields name clusters where words cannot be compared with the vectors.
+        captioning: suggests names before the words; None: nobody does.
         """
         self._words = words
+        self._store = store
         self._captioning = captioning
 
     async def prepare(self) -> None:
@@ -98,10 +105,36 @@ class Describing:
                 fixed[cluster.id] = cluster.name
                 taken.add(cluster.name)
         unnamed = {cluster: portrait for cluster, portrait in found.items() if not (keep_names and cluster in fixed)}
+        if not (await self._store.get_collection(scene.collection)).model.known:
+            names = await self._names_by_fields(scene, unnamed, before, taken)
+            return _records(found, before, thresholds, fixed, names)
         suggested = await self._suggested(scene, unnamed)
         vectors = await self._words.vectors()
         names = await asyncio.to_thread(self._names, scene, unnamed, others, before, taken, suggested, vectors)
         return _records(found, before, thresholds, fixed, names)
+
+    async def _names_by_fields(
+        self, scene: Scene, found: Mapping[int, Portrait], before: Mapping[int, Cluster], taken: set[str]
+    ) -> dict[int, tuple[NameCandidate, ...]]:
+        """Names out of what sets a cluster's images apart in their own fields; empty where nothing does."""
+        rows_of, sizes = await asyncio.to_thread(_some_rows, scene.cluster_ids)
+        ids = [scene.ids[row] for rows in rows_of.values() for row in rows]
+        stored = await self._store.get_images(scene.collection, ids)
+        images = {
+            cluster: [stored[scene.ids[row]] for row in rows if scene.ids[row] in stored]
+            for cluster, rows in rows_of.items()
+        }
+        clusters, scores = await asyncio.to_thread(fitting_values, images, sizes)
+        hints = time_and_place_hints(scene.captured_at, scene.locations, scene.cluster_ids)
+        wanted = [row for row, cluster in enumerate(clusters) if cluster in found]
+        chosen = choose_names(
+            replace(scores, values=scores.values[wanted]),
+            [_present_name(before, clusters[row]) for row in wanted],
+            [hints.get(clusters[row], NO_HINT) for row in wanted],
+            taken,
+        )
+        names = dict.fromkeys(found, ())
+        return names | {clusters[row]: candidates for row, candidates in zip(wanted, chosen, strict=True)}
 
     async def _suggested(self, scene: Scene, unnamed: Mapping[int, Portrait]) -> Mapping[int, str]:
         if self._captioning is None:
@@ -126,10 +159,7 @@ class Describing:
         centroids += [cluster.centroid for cluster in others.values()]
         scores = score_words(np.stack(centroids), self._words.words, word_vectors)
         hints = time_and_place_hints(scene.captured_at, scene.locations, scene.cluster_ids)
-        present = [
-            former.candidates[0].name if (former := before.get(cluster)) is not None and former.candidates else None
-            for cluster in found
-        ]
+        present = [_present_name(before, cluster) for cluster in found]
         chosen = choose_names(
             replace(scores, values=scores.values[: len(found)]),
             present,
@@ -138,6 +168,23 @@ class Describing:
             [suggested.get(cluster) for cluster in found],
         )
         return dict(zip(found, chosen, strict=True))
+
+
+def _present_name(before: Mapping[int, Cluster], cluster: int) -> str | None:
+    """The automatic name that a cluster has."""
+    former = before.get(cluster)
+    return former.candidates[0].name if former is not None and former.candidates else None
+
+
+def _some_rows(cluster_ids: NDArray[np.int64]) -> tuple[dict[int, list[int]], dict[int, int]]:
+    """Rows of some images of each cluster, spread over all of them, and the clusters' sizes."""
+    rows_of: dict[int, list[int]] = {}
+    sizes: dict[int, int] = {}
+    for cluster in np.unique(cluster_ids[cluster_ids != NOISE]).tolist():
+        rows = np.flatnonzero(cluster_ids == cluster)
+        sizes[cluster] = len(rows)
+        rows_of[cluster] = rows[np.linspace(0, len(rows) - 1, min(len(rows), _LOOKED_AT)).astype(np.int64)].tolist()
+    return rows_of, sizes
 
 
 def _records(

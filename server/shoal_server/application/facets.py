@@ -96,6 +96,9 @@ class Faceting:
         empty = ImageFilter(all_of=(among,), none_of=(ImageFilter(conditions=(Present(field.value),)),))
         without = await self._store.count_images(opened.id, empty)
         names = _names(opened, field)
+        if field is FacetField.CLUSTER:
+            # An owner may write what they like under the key of an attached collection.
+            counted = {value: images for value, images in counted.items() if value in names}
         counts = [
             Count(value, names.get(value, str(value)), images)
             for value, images in sorted(counted.items(), key=lambda pair: (-pair[1], str(pair[0])))

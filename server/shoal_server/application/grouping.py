@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from shoal_server.application.vocabulary import NamingWords
 from shoal_server.domain.cluster import NOISE, Cluster
-from shoal_server.domain.collection import Collection
+from shoal_server.domain.collection import Collection, EmbeddingModel
 from shoal_server.domain.groupings import Groupings, Moment, Place, Theme
 from shoal_server.domain.identity import IdentityMatch, match_identities
 from shoal_server.domain.image import Location
@@ -117,6 +117,9 @@ class Grouping:
             ClusteringFailed: finding places failed.
             ModelFailed: the vocabulary cannot be embedded.
         """
+        if collection.attachment is not None:
+            # Nothing but the cluster is written to somebody else's points: nobody could be found by the others.
+            captured_at, locations = [None] * len(captured_at), [None] * len(locations)
         new_places, places, next_place_id = await self._places(
             locations, place_ids, collection.next_place_id, former.places
         )
@@ -124,7 +127,7 @@ class Grouping:
             _moments, captured_at, moment_ids, collection.next_moment_id
         )
         themes, next_theme_id = await self._themes(
-            clusters, cluster_ids, collection.next_theme_id, former.themes, former_cluster_ids
+            collection.model, clusters, cluster_ids, collection.next_theme_id, former.themes, former_cluster_ids
         )
         return GroupingsFound(
             groupings=Groupings(themes=themes, places=places, moments=moments),
@@ -148,6 +151,7 @@ class Grouping:
 
     async def _themes(
         self,
+        model: EmbeddingModel,
         clusters: Sequence[Cluster],
         cluster_ids: NDArray[np.int64],
         next_id: int,
@@ -161,8 +165,10 @@ class Grouping:
         members = sorted((cluster for cluster in clusters if cluster.id in occupied), key=lambda cluster: cluster.id)
         if len(members) < FEWEST_CLUSTERS:
             return (), next_id
-        words = await self._words.vectors()
-        theme_tree = _ThemeTree(members, cluster_ids, next_id, former, former_cluster_ids, self._words.words, words)
+        # Words cannot be compared with vectors of a model that nobody named.
+        words = self._words.words if model.known else ()
+        vectors = await self._words.vectors() if model.known else np.zeros((0, model.dimension), np.float32)
+        theme_tree = _ThemeTree(members, cluster_ids, next_id, former, former_cluster_ids, words, vectors)
         while not theme_tree.complete:
             tree = await self._tree.grow(theme_tree.vectors)
             await asyncio.to_thread(theme_tree.add_level, tree)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from uuid import UUID
 
 from shoal_server.application.open_collections import OpenCollection, OpenCollections, check_there
+from shoal_server.application.ownership import check_own
 from shoal_server.application.ports import CapturePosition, ImageFiles, ImageStore
 from shoal_server.application.queries import Where
 from shoal_server.application.unbroken import unbroken
@@ -122,8 +123,10 @@ class Images:
         Raises:
             ImageNotFound: there is none of that id.
             InvalidField: as :func:`check_source`.
+            AttachedCollection: it is somebody else's.
         """
         opened = await self._collections.open(collection)
+        check_own(opened, "its images cannot be changed")
         check_source(changes.uri or "", changes.tags or (), changes.attributes or {})
         return await unbroken(self._update(opened, image, changes))
 
@@ -132,8 +135,10 @@ class Images:
 
         Raises:
             ImageNotFound: there is none of that id.
+            AttachedCollection: it is somebody else's.
         """
         opened = await self._collections.open(collection)
+        check_own(opened, "images cannot be removed from it")
         await unbroken(self._delete(opened, image))
 
     async def _update(self, opened: OpenCollection, image: UUID, changes: Changes) -> Image:

@@ -14,8 +14,10 @@ import numpy as np
 
 from shoal_server.application.assign import vote_on
 from shoal_server.application.grouped_calls import GroupedCalls
+from shoal_server.application.measured import outcome_of
 from shoal_server.application.near_duplicates import NearDuplicates
 from shoal_server.application.open_collections import OpenCollection, OpenCollections, check_there
+from shoal_server.application.ownership import check_own
 from shoal_server.application.ports import ContentFetcher, Embedder, FileKind, ImageDecoder, ImageFiles, ImageStore
 from shoal_server.application.unbroken import unbroken
 from shoal_server.domain.errors import InvalidField, ShoalError, UnreadableImage
@@ -241,6 +243,7 @@ class Ingest:
         keep_originals: bool = False,
         on_near_duplicate: OnNearDuplicate = OnNearDuplicate.KEEP,
         changed: OnChanged = lambda collection, by: None,
+        dealt_with: Callable[[str, str], None] = lambda collection, outcome: None,
     ) -> None:
         """Args:
         collections: where to.
@@ -254,6 +257,8 @@ class Ingest:
         keep_originals: keep the files as they were sent.
         on_near_duplicate: what to do where a client does not say.
         changed: told how many images came to which collection.
+        dealt_with: told the collection and what became of each image sent to it: ``stored``, ``duplicate``,
+            ``near_duplicate``, ``refused``, ``cancelled`` or ``failed``.
         """
         self._collections = collections
         self._store = store
@@ -265,6 +270,7 @@ class Ingest:
         self._keep_originals = keep_originals
         self._on_near_duplicate = on_near_duplicate
         self._changed = changed
+        self._dealt_with = dealt_with
         self._room = asyncio.Semaphore(max_in_flight)
         self._fetches = asyncio.Semaphore(_FETCHES)
         self._busy: dict[tuple[str, UUID], asyncio.Event] = {}
@@ -274,9 +280,10 @@ class Ingest:
         """Finds out whether images can be stored there at all, before the first of many is sent.
 
         Raises:
+            AttachedCollection: the images are somebody else's.
             ShoalError: as :meth:`OpenCollections.open`.
         """
-        await self._collections.open(collection)
+        check_own(await self._collections.open(collection), "images cannot be put into it")
 
     async def __call__(self, collection: str, new: NewImage, options: Options = Options()) -> Ingested:
         """Stores one image; when this returns, it is safe.
@@ -284,9 +291,20 @@ class Ingest:
         Raises:
             UnreadableImage: the bytes are no image that is read here.
             InvalidField: as :func:`check_source`.
+            AttachedCollection: the images are somebody else's.
             ShoalError: as :meth:`OpenCollections.open`, :class:`Embedder` and :class:`ContentFetcher`.
         """
         opened = await self._collections.open(collection)
+        check_own(opened, "images cannot be put into it")
+        try:
+            ingested = await self._ingest(opened, new, options)
+        except BaseException as error:
+            self._dealt_with(opened.id, outcome_of(error))
+            raise
+        self._dealt_with(opened.id, _outcome(ingested))
+        return ingested
+
+    async def _ingest(self, opened: OpenCollection, new: NewImage, options: Options) -> Ingested:
         check_source(new.uri, new.tags, new.attributes)
         if not new.fetch:
             return await self._take_in(opened, new, options)
@@ -413,6 +431,12 @@ def _with_what_is_new(stored: Image, new: NewImage) -> Image:
         tags=tuple(dict.fromkeys((*stored.tags, *new.tags)))[:MAX_TAGS],
         attributes=dict(islice(attributes.items(), MAX_ATTRIBUTES)),
     )
+
+
+def _outcome(ingested: Ingested) -> str:
+    if ingested.duplicate:
+        return "duplicate"
+    return "near_duplicate" if ingested.near_duplicate_of == ingested.image.id else "stored"
 
 
 def _tagged(image: Image) -> Image:

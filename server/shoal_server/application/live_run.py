@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
@@ -25,8 +26,13 @@ class LiveRun:
         stopped_because: why it was stopped, if not by a person's cancelling.
     """
 
-    def __init__(self, run: ClusteringRun) -> None:
+    def __init__(self, run: ClusteringRun, told: Callable[[ClusteringRun], None] = lambda run: None) -> None:
+        """Args:
+        run: its first state.
+        told: of every later one.
+        """
         self.run = run
+        self._told = told
         self.version = 0
         self.recorded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         # Whoever started the run may have left: then nobody asks for this error.
@@ -43,6 +49,7 @@ class LiveRun:
         """Takes the newer state and wakes all who wait."""
         self.run = run
         self.version += 1
+        self._told(run)
         self._changed.set()
         self._changed = asyncio.Event()
         if run.state.ended:

@@ -96,6 +96,12 @@ class Observations:
             # Its record may have failed to be written: then the store does not tell of it.
             observed.told.append(run)
 
+    def look_again(self, collection: str) -> None:
+        """Another server may have done something with a collection: the store is asked anew."""
+        observed = self._of(collection)
+        observed.runs_read = False
+        observed.stale = True
+
     def keep_only(self, collections: Collection[str]) -> None:
         """Forgets all other collections: they are no more."""
         self._observed = {name: observed for name, observed in self._observed.items() if name in collections}

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shoal_server.application.activation_gate import ActivationGate
+from shoal_server.application.deciding import Deciding
+from shoal_server.application.leases import Leases
 from shoal_server.application.ports import ImageFiles, RunFiles, Store
 from shoal_server.application.unbroken import unbroken
 from shoal_server.domain.cluster import Cluster
@@ -20,9 +23,17 @@ from shoal_server.domain.errors import (
     CollectionNotFound,
     ModelMismatch,
     NotClustered,
+    RecordChanged,
     StoreIncompatible,
 )
 from shoal_server.domain.groupings import Groupings
+
+#: Fields of a record that only the server writes whose turn it is to decide.
+_DECIDED = frozenset(
+    ("active_run", "activating_run", "next_cluster_id", "next_theme_id", "next_place_id", "next_moment_id")
+)
+#: Another server may write a record at the same time, and once more, but not for ever.
+_ATTEMPTS = 20
 
 
 class ClusterSet:
@@ -58,19 +69,27 @@ class OpenCollection:
         deciding: held by whoever works out which image belongs to which cluster, from looking at what there is to the
             end of writing it back, so that a run and a correction do not overwrite one another.
         changing: held by whoever changes the record or the clusters' own records.
+        behind: the record was written on top of what another server wrote and this one has not taken in yet.
         images_version: a number that grows whenever images come, go or change.
         deleting: it is being removed; nobody may begin anything with it.
         removed: it was removed; what goes by its id now is another.
         set_aside: why it cannot be used until the server is started again; None if it can.
     """
 
-    def __init__(self, record: Collection, clusters: ClusterSet | None, groupings: Groupings | None = None) -> None:
+    def __init__(
+        self,
+        record: Collection,
+        clusters: ClusterSet | None,
+        groupings: Groupings | None = None,
+        deciding: Deciding | None = None,
+    ) -> None:
         self.record = record
         self.clusters = clusters
         self.groupings = groupings or Groupings()
         self.gate = ActivationGate()
-        self.deciding = asyncio.Lock()
+        self.deciding = deciding or Deciding(record.id)
         self.changing = asyncio.Lock()
+        self.behind = False
         self.images_version = 0
         self.deleting = False
         self.removed = False
@@ -115,13 +134,30 @@ def check_there(opened: OpenCollection) -> None:
 class OpenCollections:
     """Opens collections on first use and makes sure that they belong to the server's model."""
 
-    def __init__(self, store: Store, files: RunFiles, image_files: ImageFiles, model: EmbeddingModel) -> None:
+    def __init__(
+        self,
+        store: Store,
+        files: RunFiles,
+        image_files: ImageFiles,
+        model: EmbeddingModel,
+        leases: Leases | None = None,
+    ) -> None:
+        """Args:
+        store: of the collections.
+        files: of their runs.
+        image_files: of their images.
+        model: the server's.
+        leases: of this server, where several share the store.
+        """
         self._store = store
         self._files = files
         self._image_files = image_files
         self._model = model
+        self._leases = leases
         self._open: dict[str, OpenCollection] = {}
         self._opening = asyncio.Lock()
+        #: Finishes putting a run in force that another server could not; called by whoever takes its turn.
+        self.finish: Callable[[OpenCollection], Awaitable[None]] | None = None
 
     async def create(self, collection: str, model: str = "") -> None:
         """Makes a collection for the server's model.
@@ -148,7 +184,8 @@ class OpenCollections:
         """
         opened = await self.open_any(collection)
         recorded = opened.record.model
-        if (recorded.digest, recorded.dimension) != (self._model.digest, self._model.dimension):
+        # Vectors of a model that nobody named can still be compared with one another.
+        if recorded.known and (recorded.digest, recorded.dimension) != (self._model.digest, self._model.dimension):
             raise ModelMismatch(collection, str(recorded), str(self._model))
         if opened.set_aside is not None:
             raise StoreIncompatible(opened.set_aside)
@@ -172,39 +209,153 @@ class OpenCollections:
 
     async def _load(self, collection: str) -> OpenCollection:
         record = await self._store.get_collection(collection)
+        clusters, groupings = await self._clusters_of(record)
+
+        async def arrived() -> None:
+            await self.refresh(opened)
+            if opened.record.activating_run is not None and self.finish is not None and not opened.removed:
+                await self.finish(opened)
+
+        opened = OpenCollection(record, clusters, groupings, Deciding(collection, self._leases, arrived))
+        if self._leases is not None and record.activating_run is not None:
+            # Another server is writing ids back, or died over it: whoever follows the others lets the readers in.
+            await opened.gate.hold()
+        return opened
+
+    async def _clusters_of(self, record: Collection) -> tuple[ClusterSet | None, Groupings]:
         run = record.active_run
         if run is None:
-            return OpenCollection(record, None)
-        clusters = ClusterSet(run, await self._store.get_clusters(collection, run))
-        return OpenCollection(record, clusters, await self._store.get_groupings(collection, run))
+            return None, Groupings()
+        clusters = ClusterSet(run, await self._store.get_clusters(record.id, run))
+        return clusters, await self._store.get_groupings(record.id, run)
 
     async def change(self, opened: OpenCollection, **fields: object) -> None:
-        """Replaces fields of a collection's record, in the store and then here.
+        """Replaces fields of a collection's record, in the store and then here; other fields stay as they are there.
 
         Raises:
             CollectionNotFound: it was deleted meanwhile.
+            LeaseLost: a field that only the server writes whose turn it is, and it is not this one's.
         """
 
+        await self._change(opened, fields, clusters_changed="active_run" in fields)
+
+    async def tell(self, opened: OpenCollection) -> None:
+        """Lets other servers know that a cluster's own record was changed; there is nothing to do without any."""
+        if self._leases is not None:
+            await self._change(opened, {}, clusters_changed=True)
+
+    async def _change(self, opened: OpenCollection, fields: Mapping[str, Any], *, clusters_changed: bool) -> None:
         async def replace_record() -> None:
             async with opened.changing:
-                if self._open.get(opened.id) is not opened:
-                    raise CollectionNotFound(opened.id)
-                record = replace(opened.record, **fields)  # type: ignore[arg-type]
-                await self._store.update_collection(record)
-                opened.record = record
+                fence = opened.deciding.fence if fields.keys() & _DECIDED else None
+                present = opened.record
+                for _ in range(_ATTEMPTS):
+                    if self._open.get(opened.id) is not opened or present.created_at != opened.record.created_at:
+                        raise CollectionNotFound(opened.id)
+                    record = replace(present, **fields, version=present.version + 1)
+                    if clusters_changed:
+                        record = replace(record, clusters_version=present.clusters_version + 1)
+                    try:
+                        await self._store.update_collection(record, fence)
+                    except RecordChanged:
+                        present = await self._store.get_collection(opened.id)
+                        continue
+                    # What another server wrote in between is in the record, but its clusters are not here yet.
+                    opened.behind = opened.behind or present is not opened.record
+                    opened.record = record
+                    return
+                raise RecordChanged(opened.id)
 
         await unbroken(replace_record())
+
+    async def refresh(self, opened: OpenCollection) -> None:
+        """Takes in what other servers did; the caller holds neither the gate nor ``changing``."""
+        try:
+            record = await self._store.get_collection(opened.id)
+        except CollectionNotFound:
+            await self.forget(opened)
+            return
+        await self.take_in(opened, record)
+
+    async def take_in(self, opened: OpenCollection, record: Collection) -> None:
+        """Takes over a collection's record as another server wrote it, with the clusters that it says are in force."""
+        known = opened.record
+        if record.created_at != known.created_at:
+            # It was deleted, and another one has its name.
+            await self.forget(opened)
+            return
+        if record.version <= known.version and not opened.gate.held and not opened.behind:
+            return
+        unchanged = record.clusters_version == known.clusters_version and record.active_run == known.active_run
+        same = unchanged and not opened.behind
+        if record.activating_run is not None and not opened.gate.held:
+            # Its holder is writing ids: nobody may read before that has ended, whatever else goes wrong here.
+            await opened.gate.hold()
+        before = opened.clusters
+        loaded = None if same else await self._clusters_of(record)
+        if record.activating_run is not None:
+            await self._replace(opened, record, before, loaded)
+            if opened.record.activating_run is None:
+                # It took so long to keep the readers out that all has ended meanwhile, and was taken in.
+                opened.gate.let_go()
+        elif same:
+            await self._replace(opened, record, before, loaded)
+            opened.gate.let_go()
+        else:
+            async with opened.gate.activating():
+                await self._replace(opened, record, before, loaded)
+
+    async def _replace(
+        self,
+        opened: OpenCollection,
+        record: Collection,
+        before: ClusterSet | None,
+        loaded: tuple[ClusterSet | None, Groupings] | None,
+    ) -> None:
+        async with opened.changing:
+            if record.version < opened.record.version:
+                return
+            if loaded is not None:
+                if opened.clusters is not before:
+                    # They were changed here while they were being read.
+                    opened.behind = True
+                    return
+                opened.clusters, opened.groupings = loaded
+            if opened.record.activating_run is not None and record.activating_run is None:
+                # Another server has finished what failed here.
+                opened.set_aside = None
+            opened.record = record
+            opened.behind = False
+            opened.images_version += 1
+
+    async def forget(self, opened: OpenCollection) -> None:
+        """Another server has deleted it."""
+        async with opened.gate.activating():
+            opened.removed = True
+            if self._open.get(opened.id) is opened:
+                del self._open[opened.id]
+
+    async def opened_now(self) -> list[OpenCollection]:
+        """All that are open, those included that are just being opened."""
+        async with self._opening:
+            return list(self._open.values())
 
     async def list(self) -> list[Collection]:
         """All collections by id, of every model."""
         return await self._store.list_collections()
 
-    async def delete(self, collection: str, first: Callable[[OpenCollection], Awaitable[None]]) -> None:
+    async def delete(
+        self,
+        collection: str,
+        first: Callable[[OpenCollection], Awaitable[None]],
+        remove: Callable[[str], Awaitable[None]] | None = None,
+    ) -> None:
         """Removes a collection and all its files.
 
         Args:
             collection: which.
             first: ends what is under way with it; if it raises, nothing is removed.
+            remove: removes it from the store; None: :meth:`CollectionStore.delete_collection`.
 
         Raises:
             CollectionNotFound: there is none.
@@ -213,11 +364,11 @@ class OpenCollections:
         opened.deleting = True
         try:
             await first(opened)
-            await unbroken(self._remove(opened))
+            await unbroken(self._remove(opened, remove or self._store.delete_collection))
         finally:
             opened.deleting = False
 
-    async def _remove(self, opened: OpenCollection) -> None:
+    async def _remove(self, opened: OpenCollection, remove: Callable[[str], Awaitable[None]]) -> None:
         # Whoever is changing its clusters ends first; whoever waits to do so finds it deleted.
         async with opened.deciding, opened.gate.activating(), self._opening:
             opened.removed = True
@@ -225,5 +376,5 @@ class OpenCollections:
             del self._open[opened.id]
             # The pictures first: should this end in between, the collection is still there to be deleted again.
             await self._image_files.delete_collection(opened.id)
-            await self._store.delete_collection(opened.id)
+            await remove(opened.id)
             await self._files.delete_collection(opened.id)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
 from shoal_server.application.clustering import Clustering
-from shoal_server.application.open_collections import OpenCollections
+from shoal_server.application.open_collections import OpenCollection, OpenCollections
 from shoal_server.application.ports import Store
 from shoal_server.domain.collection import Collection
-from shoal_server.domain.errors import CollectionNotFound
+from shoal_server.domain.errors import AttachedCollection, CollectionNotFound, StoreIncompatible
 from shoal_server.domain.filters import ImageFilter
 
 
@@ -49,16 +50,36 @@ class Overview:
         """
         opened = await self._collections.open_any(collection)
         async with opened.gate.reading():
+            images, unclustered = await self._counts(opened)
             return CountedCollection(
                 collection=opened.record,
-                images=await self._store.count_images(collection, ImageFilter()),
-                unclustered=await self._store.count_images(collection, ImageFilter(unclustered=True)),
+                images=images,
+                unclustered=unclustered,
                 clusters=0 if opened.clusters is None else len(opened.clusters.clusters),
             )
 
-    async def page(self, after: str, limit: int) -> tuple[list[CountedCollection], bool]:
-        """At most ``limit`` collections whose id comes after one, by id, and whether there are more."""
-        ids = [collection.id for collection in await self._collections.list() if collection.id > after]
+    async def _counts(self, opened: OpenCollection) -> tuple[int, int]:
+        """All images, and those in no cluster; none where the owner of an attached collection has removed it."""
+        try:
+            images = await self._store.count_images(opened.id, ImageFilter())
+            return images, await self._store.count_images(opened.id, ImageFilter(unclustered=True))
+        except StoreIncompatible:
+            if opened.record.attachment is None:
+                raise
+            return 0, 0
+
+    async def page(
+        self, after: str, limit: int, sees: Callable[[str], bool] = lambda collection: True
+    ) -> tuple[list[CountedCollection], bool]:
+        """At most ``limit`` collections whose id comes after one, by id, and whether there are more.
+
+        Args:
+            after: an id; empty for the first page.
+            limit: at least 1.
+            sees: whether whoever asks may know of a collection; others are left out.
+        """
+        there = await self._collections.list()
+        ids = [collection.id for collection in there if collection.id > after and sees(collection.id)]
         counted = []
         for collection in ids[:limit]:
             # One that is deleted meanwhile is not there any more, which is no failure.
@@ -71,5 +92,12 @@ class Overview:
 
         Raises:
             CollectionNotFound: there is none.
+            AttachedCollection: its images are somebody else's.
         """
-        await self._collections.delete(collection, self._clustering.forget)
+
+        async def end(opened: OpenCollection) -> None:
+            if opened.record.attachment is not None:
+                raise AttachedCollection(opened.id, "it cannot be deleted", f"`shoal detach {opened.id}` instead")
+            await self._clustering.forget(opened)
+
+        await self._collections.delete(collection, end)

@@ -21,6 +21,7 @@ from shoal_server.domain.correction import Correction, Moves
 from shoal_server.domain.filters import ImageFilter
 from shoal_server.domain.groupings import Groupings
 from shoal_server.domain.image import DecodedImage, Image, Location, Pixels, ScoredImage, Vector
+from shoal_server.domain.lease import Fence
 from shoal_server.domain.run import ClusteringParameters, ClusteringRun, RunStage, Trial
 
 #: As many of the nearest images are put into an order that prefers what is new.
@@ -93,6 +94,30 @@ class ImageFiles(Protocol):
 
     async def delete_collection(self, collection: str) -> None:
         """Removes all files of a collection."""
+        ...
+
+
+class Purpose(Enum):
+    """What something is written for; the lower in this list, the more of the last room on a disk it may use."""
+
+    GROW = "grow"  # something new is stored
+    FINISH = "finish"  # what was begun is finished, or room is made
+    OPEN = "open"  # a store is opened
+
+
+class FreeSpace(Protocol):
+    """The room that is left where a server stores."""
+
+    def check(self, purpose: Purpose, needed: int = 0) -> None:
+        """Asked before every write; quick.
+
+        Args:
+            purpose: of the write.
+            needed: its bytes, if it is a large one.
+
+        Raises:
+            StoreFull: there is too little room for it.
+        """
         ...
 
 
@@ -191,8 +216,18 @@ class CollectionStore(Protocol):
         """All, by id."""
         ...
 
-    async def update_collection(self, collection: Collection) -> None:
-        """Replaces the record of an existing collection."""
+    async def update_collection(self, collection: Collection, fence: Fence | None = None) -> None:
+        """Replaces the record of an existing collection, if this is its next version.
+
+        Args:
+            collection: with a ``version`` one above that of the record in the store.
+            fence: a lease that must be as it says, where several servers share the store.
+
+        Raises:
+            CollectionNotFound: there is none of that id.
+            RecordChanged: the record in the store has another version.
+            LeaseLost: another server has the lease.
+        """
         ...
 
     async def delete_collection(self, collection: str) -> None:

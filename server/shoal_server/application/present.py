@@ -24,7 +24,8 @@ class Present:
         captured_at: when each was taken, as text.
         locations: where each was taken.
         read: bool (n,), the run in force read it; what it knows of the others is nothing.
-        assignments: as the points and that run have it: cluster, place and moment are those on the points.
+        assignments: as the points and that run have it: cluster, place and moment are those on the points, where the
+            cluster is in force.
         gone: how many images that run read that are there no more.
     """
 
@@ -64,7 +65,10 @@ async def read_present(store: Store, files: RunFiles, opened: OpenCollection) ->
         locations += stretch.locations
         for column, values in zip(columns, (stretch.cluster_ids, stretch.place_ids, stretch.moment_ids), strict=True):
             column.append(values)
-    cluster_ids, place_ids, moment_ids = (np.concatenate(column) for column in columns)
+    stored_ids, place_ids, moment_ids = (np.concatenate(column) for column in columns)
+    # An owner may write what they like under the key of an attached collection.
+    in_force = [] if opened.clusters is None else list(opened.clusters.clusters)
+    cluster_ids = np.where(np.isin(stored_ids, in_force), stored_ids, NOISE)
     found = await active_assignments(files, opened)
     known, assignments = await asyncio.to_thread(align, ids, found)
     # What came while the run was in force may stand in its file, but without a place on the map.

@@ -17,6 +17,7 @@ from shoal_server.domain.errors import (
     ImageNotFound,
     InvalidField,
     MomentNotFound,
+    NoModel,
     PlaceNotFound,
     WrongDimension,
 )
@@ -140,8 +141,14 @@ class QueryVectors:
             UnreadableImage: bytes that are no image.
             ImageNotFound: no such image.
             WrongDimension: a vector of another length than the model's.
+            NoModel: a text or a picture, and nobody said which model the collection's vectors come from.
         """
+        known = opened.record.model.known
         match query:
+            case TextQuery() if not known:
+                raise NoModel(opened.id, "a text")
+            case ContentQuery() if not known:
+                raise NoModel(opened.id, "a picture")
             case TextQuery(text=text):
                 if not text.strip():
                     raise EmptyText
@@ -167,9 +174,10 @@ class QueryVectors:
             InvalidField: they cancel one another.
             ShoalError: as :meth:`vector_of`.
         """
+        if len(terms) == 1 and terms[0].weight > 0:
+            # By far the most queries; a task of its own would cost more than the rest.
+            return await self.vector_of(opened, terms[0].query)
         vectors = await asyncio.gather(*(self.vector_of(opened, term.query) for term in terms))
-        if len(vectors) == 1 and terms[0].weight > 0:
-            return vectors[0]
         return _added(vectors, [term.weight for term in terms], "terms")
 
     async def vector_of_tastes(self, opened: OpenCollection, liked: Sequence[UUID], disliked: Sequence[UUID]) -> Vector:
@@ -196,7 +204,7 @@ class QueryVectors:
     def _unit(opened: OpenCollection, vector: NDArray[np.float32]) -> Vector:
         model = opened.record.model
         if len(vector) != model.dimension:
-            raise WrongDimension(len(vector), model.dimension, model.name)
+            raise WrongDimension(len(vector), model.dimension, model.name or "(unknown)")
         norm = float(np.linalg.norm(vector.astype(np.float64)))
         if not np.isfinite(norm) or norm == 0:
             raise InvalidField("vector", "must be finite and not all zero")

@@ -121,6 +121,9 @@ class Reassigning:
                 if not len(ballot.cluster_ids) or ballot.shares[0] < MIN_SHARE:
                     continue
                 winner, similarity = int(ballot.cluster_ids[0]), float(ballot.similarities[0])
+                if winner not in active.clusters:
+                    # The owner of an attached collection has written it.
+                    continue
                 least = active.thresholds[winner] - LENIENCE if min_similarity is None else min_similarity
                 if similarity >= least:
                     proposals.append(Proposal(identity, winner, similarity))

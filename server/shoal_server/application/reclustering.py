@@ -17,7 +17,16 @@ from numpy.typing import NDArray
 from shoal_server.application.describing import Describing, Scene
 from shoal_server.application.grouping import Grouping, GroupingsFound
 from shoal_server.application.open_collections import OpenCollection
-from shoal_server.application.ports import Before, Clusterer, ClusteringResult, RunAssignments, RunFiles, Store
+from shoal_server.application.ports import (
+    Before,
+    Clusterer,
+    ClusteringResult,
+    FreeSpace,
+    Purpose,
+    RunAssignments,
+    RunFiles,
+    Store,
+)
 from shoal_server.application.present import Present, read_present
 from shoal_server.domain.cluster import NOISE, Cluster
 from shoal_server.domain.errors import RunNotFound, TooFewImages
@@ -35,6 +44,9 @@ from shoal_server.domain.run import (
     RunSummary,
 )
 from shoal_server.domain.voting import leave_one_out_thresholds
+
+#: Room that a run's temporary files take, as a multiple of its vectors.
+_WORKING_COPIES = 2
 
 OnStage = Callable[[RunStage, float], None]
 
@@ -77,13 +89,20 @@ class Reclustering:
     """Reads, clusters, matches, names and stores; changes nothing that anybody sees."""
 
     def __init__(
-        self, store: Store, clusterer: Clusterer, files: RunFiles, describing: Describing, grouping: Grouping
+        self,
+        store: Store,
+        clusterer: Clusterer,
+        files: RunFiles,
+        describing: Describing,
+        grouping: Grouping,
+        space: FreeSpace,
     ) -> None:
         self._store = store
         self._clusterer = clusterer
         self._files = files
         self._describing = describing
         self._grouping = grouping
+        self._space = space
 
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[Path]:
@@ -107,6 +126,7 @@ class Reclustering:
 
         Raises:
             TooFewImages: there are too few.
+            StoreFull: there is too little room for the temporary files.
             InvalidField: the parameters do not go with so few images.
             ClusteringFailed: the worker failed.
         """
@@ -228,6 +248,8 @@ class Reclustering:
         if count < MIN_IMAGES:
             raise TooFewImages(opened.id, count, MIN_IMAGES)
         dimension = opened.record.model.dimension
+        # The file has holes until it is filled: without room, filling it would not fail but end the process.
+        self._space.check(Purpose.GROW, _WORKING_COPIES * count * dimension * np.dtype(np.float32).itemsize)
         vectors = np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=(count, dimension))
         ids: list[UUID] = []
         async for stretch in self._store.scan_vectors(opened.id):

@@ -87,7 +87,13 @@ class Scheduling:
     """Starts the runs that are due, at most one at a time over all collections, and tells when the next one is."""
 
     def __init__(
-        self, collections: OpenCollections, store: Store, runs: Runs, observations: Observations, default: Schedule
+        self,
+        collections: OpenCollections,
+        store: Store,
+        runs: Runs,
+        observations: Observations,
+        default: Schedule,
+        shared: bool = False,
     ) -> None:
         """Args:
         collections: all of them.
@@ -95,7 +101,9 @@ class Scheduling:
         runs: starts them.
         observations: of the collections.
         default: for collections that have no schedule of their own; one that passes its check.
+        shared: other servers may work with the same collections.
         """
+        self._shared = shared
         self._collections = collections
         self._store = store
         self._runs = runs
@@ -188,6 +196,9 @@ class Scheduling:
             self._known = [collection.id for collection in await self._collections.list()]
             self._listed_at = now
             self._observations.keep_only(set(self._known))
+            if self._shared:
+                for collection in self._known:
+                    self._observations.look_again(collection)
             self._decided = {name: decided for name, decided in self._decided.items() if name in self._known}
         return self._known
 
@@ -196,6 +207,12 @@ class Scheduling:
         due = self._due(opened, await self._observations.state(opened))
         if due is None or due.at > self._observations.now() or self._under_way is not None:
             return
+        if self._shared:
+            # Another server may just have done it.
+            self._observations.look_again(collection)
+            due = self._due(opened, await self._observations.state(opened))
+            if due is None or due.at > self._observations.now():
+                return
         requested = await self._as_a_person_asked(opened)
         run = await self._runs.start(collection, requested, "", trigger=f"schedule: {due.reason}")
         self._under_way = (collection, run.id)

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import numpy as np
 
-from shoal_server.application.clustering import UNDO
+from shoal_server.application.clustering import undo_trigger
 from shoal_server.application.correcting import Correcting, Plan, former_of
 from shoal_server.application.correction_plans import MAX_AUTHOR, check_text
 from shoal_server.application.open_collections import ClusterSet, OpenCollection, OpenCollections
@@ -61,7 +61,7 @@ class Undoing:
         async def plan(present: Present, active: ClusterSet) -> Plan:
             return await self._taken_back(opened, done, moves, present, active)
 
-        await self._correcting.carry_out(opened, author, plan, trigger=f"{UNDO}{correction}")
+        await self._correcting.carry_out(opened, author, plan, trigger=undo_trigger(correction, author))
         return await self._record(done, collection, author)
 
     async def _record(self, done: Correction, collection: str, author: str) -> Correction:
@@ -71,7 +71,14 @@ class Undoing:
 
     async def _give_back(self, opened: OpenCollection, done: Correction, author: str) -> Correction:
         """Takes back a correction that moved no image."""
-        async with opened.deciding, opened.gate.reading(), opened.changing:
+        async with opened.deciding:
+            undone = await self._given_back(opened, done, author)
+            # Before another server has its turn, which would decide with the cluster as it was.
+            await self._collections.tell(opened)
+            return undone
+
+    async def _given_back(self, opened: OpenCollection, done: Correction, author: str) -> Correction:
+        async with opened.gate.reading(), opened.changing:
             if opened.removed:
                 raise CollectionNotFound(opened.id)
             [former] = done.former

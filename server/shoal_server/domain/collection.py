@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
+from shoal_server.domain.attachment import Attachment
 from shoal_server.domain.errors import InvalidName
 from shoal_server.domain.schedule import Schedule
 
@@ -28,7 +29,8 @@ class EmbeddingModel:
     """The model that makes a collection's vectors. Vectors are compared by cosine similarity.
 
     Attributes:
-        name: for instance ``ViT-B-32/datacomp_xl_s13b_b90k``.
+        name: for instance ``ViT-B-32/datacomp_xl_s13b_b90k``; empty if nobody said which, as an attached collection's
+            may be. Then texts and pictures cannot be compared with its vectors.
         digest: ``sha256:`` and 64 hexadecimal digits over the weights.
         dimension: length of its vectors.
     """
@@ -37,8 +39,13 @@ class EmbeddingModel:
     digest: str
     dimension: int
 
+    @property
+    def known(self) -> bool:
+        """Whether it is said which model it is."""
+        return bool(self.name)
+
     def __str__(self) -> str:
-        return f"{self.name} ({self.dimension} dimensions, {self.digest[:19]}...)"
+        return f"{self.name or 'an unknown model'} ({self.dimension} dimensions, {self.digest[:19]}...)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +63,9 @@ class Collection:
         next_place_id: likewise for places.
         next_moment_id: likewise for moments.
         schedule: when it is clustered again by itself; None: as the server's settings say.
+        attachment: whose points these are; None: Shoal's own.
+        version: grows by one with every write of the record; a store takes a write only if it is the next one.
+        clusters_version: grows whenever the clusters in force change, or their own records do.
     """
 
     id: str
@@ -68,3 +78,6 @@ class Collection:
     next_place_id: int = 1
     next_moment_id: int = 1
     schedule: Schedule | None = None
+    attachment: Attachment | None = None
+    version: int = 0
+    clusters_version: int = 0

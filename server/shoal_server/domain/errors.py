@@ -38,13 +38,30 @@
     │   ├── FolderNotWritable
     │   ├── StoreIncompatible
     │   ├── FetchNotAllowed
-    │   └── MissingExtra
+    │   ├── MissingExtra
+    │   ├── NotAttachable
+    │   ├── AttachedCollection
+    │   ├── NotAttached
+    │   ├── NoModel
+    │   ├── ChangesExpired
+    │   ├── StoreFull
+    │   └── NotEmbedded
     ├── Conflict
     │   ├── RunInProgress
-    │   └── ClustersChanged
+    │   ├── ClustersChanged
+    │   ├── RecordChanged
+    │   └── LeaseLost
+    ├── Unauthenticated
+    │   └── WrongCredentials
+    ├── Forbidden
+    │   └── NotPermitted
     ├── Overloaded
     ├── Unavailable
     │   ├── StoreUnavailable
+    │   │   ├── FilesUnavailable
+    │   │   └── StoreRefused
+    │   ├── WriteBackHalted
+    │   ├── ModelBroken
     │   ├── FetchUnavailable
     │   ├── UploadStalled
     │   └── ShuttingDown
@@ -441,9 +458,9 @@ class FolderNotWritable(Precondition):
 
     reason = "FOLDER_NOT_WRITABLE"
 
-    def __init__(self, folder: str, problem: str) -> None:
+    def __init__(self, folder: str, problem: str, *, what: str = "the data folder", setting: str = "--data") -> None:
         super().__init__(
-            f"the data folder {folder} cannot be written to: {problem}; choose another with --data", folder=folder
+            f"{what} {folder} cannot be written to: {problem}; choose another with {setting}", folder=folder
         )
 
 
@@ -469,6 +486,94 @@ class MissingExtra(Precondition):
 
     def __init__(self, need: str, extra: str) -> None:
         super().__init__(f"{need} needs the extra {extra!r}: pip install 'shoal[{extra}]'", extra=extra)
+
+
+class NotAttachable(Precondition):
+    """A collection of Qdrant that Shoal cannot cluster for somebody else."""
+
+    reason = "NOT_ATTACHABLE"
+
+    def __init__(self, source: str, problem: str) -> None:
+        super().__init__(f"the Qdrant collection {source[:200]!r} cannot be attached: {problem}", source=source[:200])
+
+
+class AttachedCollection(Precondition):
+    """Somebody else owns the points of this collection."""
+
+    reason = "ATTACHED_COLLECTION"
+
+    def __init__(self, collection: str, what: str, instead: str = "do it where the points come from") -> None:
+        super().__init__(
+            f"collection {collection!r} is attached to points that somebody else owns: {what}; {instead}",
+            collection=collection,
+        )
+
+
+class NotAttached(Precondition):
+    """Something that only an attached collection can have done to it."""
+
+    reason = "NOT_ATTACHED"
+
+    def __init__(self, collection: str) -> None:
+        super().__init__(
+            f"collection {collection!r} is not attached: Shoal made it, and its points are Shoal's; `shoal collections "
+            "delete` removes it",
+            collection=collection,
+        )
+
+
+class NoModel(Precondition):
+    """A text or a picture cannot be compared with vectors of a model that nobody named."""
+
+    reason = "NO_MODEL"
+
+    def __init__(self, collection: str, what: str) -> None:
+        super().__init__(
+            f"collection {collection!r} was attached without a model, so {what} cannot be compared with its vectors; "
+            "ask with a vector or a stored point, or attach it again with the model its vectors come from",
+            collection=collection,
+        )
+
+
+class ChangesExpired(Precondition):
+    """The changes since a token are not kept any more."""
+
+    reason = "CHANGES_EXPIRED"
+
+    def __init__(self, collection: str) -> None:
+        super().__init__(
+            f"the changes of collection {collection!r} since that token are not kept any more; begin again without a "
+            "token, which gives every assignment once",
+            collection=collection,
+        )
+
+
+class StoreFull(Precondition):
+    """There is no room left where Shoal stores."""
+
+    reason = "STORE_FULL"
+
+    def __init__(self, where: str, *, to_start: int | None = None) -> None:
+        """Args:
+        where: what has no room.
+        to_start: bytes that must be free for a server to start; None: something was to be stored.
+        """
+        super().__init__(
+            f"there is no space left for {where}: nothing of this was stored; make room and send it again"
+            if to_start is None
+            else f"there is too little space left for {where}: {to_start:,} bytes must be free for a start, an eighth "
+            "of SHOAL_MIN_FREE_BYTES; make room",
+            where=where,
+        )
+
+
+class NotEmbedded(Precondition):
+    """Something that only a server with its store in the data folder can do."""
+
+    reason = "NOT_EMBEDDED"
+
+    def __init__(self, what: str, instead: str) -> None:
+        super().__init__(f"{what} is for a store in the data folder, and this server stores in Qdrant; {instead}")
 
 
 class Conflict(ShoalError):
@@ -500,6 +605,57 @@ class ClustersChanged(Conflict):
         )
 
 
+class RecordChanged(Conflict):
+    """Another server has written a collection's record since it was read."""
+
+    reason = "RECORD_CHANGED"
+
+    def __init__(self, collection: str) -> None:
+        super().__init__(
+            f"the record of collection {collection!r} was changed by another server at the same time; try again",
+            collection=collection,
+        )
+
+
+class LeaseLost(Conflict):
+    """This server may no longer decide about a collection: another one has taken over."""
+
+    reason = "LEASE_LOST"
+
+    def __init__(self, collection: str) -> None:
+        super().__init__(
+            f"another server has taken over collection {collection!r}, because this one did not answer for a while; "
+            "try again",
+            collection=collection,
+        )
+
+
+class Unauthenticated(ShoalError):
+    """Nobody that the server knows."""
+
+
+class WrongCredentials(Unauthenticated):
+    """A call without a key, or with one that is not valid."""
+
+    reason = "WRONG_CREDENTIALS"
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"{problem}; give a valid API key with SHOAL_API_KEY or --api-key-file")
+
+
+class Forbidden(ShoalError):
+    """Somebody who is known and may not do this."""
+
+
+class NotPermitted(Forbidden):
+    """The key's role or its collections do not allow the call."""
+
+    reason = "NOT_PERMITTED"
+
+    def __init__(self, caller: str, what: str, needed: str) -> None:
+        super().__init__(f"{caller} may not {what}: that needs {needed}; ask whoever runs the server", caller=caller)
+
+
 class Overloaded(ShoalError):
     """A bounded queue is full."""
 
@@ -520,9 +676,53 @@ class StoreUnavailable(Unavailable):
     """The vector store does not answer."""
 
     reason = "STORE_UNAVAILABLE"
+    #: Callers are asked to wait so long: a server that is started again is back by then.
+    retry_after_s = 5.0
 
     def __init__(self, store: str, problem: str) -> None:
         super().__init__(f"the vector store {store} does not answer: {problem}", store=store)
+
+
+class StoreRefused(StoreUnavailable):
+    """The vector store answers, and refuses the API key: waiting does not help."""
+
+    reason = "STORE_REFUSED"
+
+
+class WriteBackHalted(Unavailable):
+    """Some ids of a run are written, some are not, and the store takes no more just now."""
+
+    reason = "WRITE_BACK_HALTED"
+
+    def __init__(self, collection: str, problem: str) -> None:
+        super().__init__(
+            f"the clusters of collection {collection!r} cannot be told: their ids are being written, which has to wait "
+            f"({problem}); it goes on by itself",
+            collection=collection,
+        )
+
+
+class ModelBroken(Unavailable):
+    """The model fails whatever it is given."""
+
+    reason = "MODEL_BROKEN"
+
+    def __init__(self, model: str, problem: str) -> None:
+        super().__init__(
+            f"model {model!r} does not work at the moment: {problem}; it is tried again every few seconds, and the "
+            "server's log says more",
+            model=model,
+        )
+
+
+class FilesUnavailable(StoreUnavailable):
+    """The object storage with the files of runs and images does not answer, or refuses."""
+
+    reason = "FILES_UNAVAILABLE"
+
+    def __init__(self, where: str, problem: str) -> None:
+        # Not the words of the vector store, which is another place and may be well.
+        Unavailable.__init__(self, f"the files in {where} cannot be reached: {problem}", store=where)
 
 
 class FetchUnavailable(Unavailable):

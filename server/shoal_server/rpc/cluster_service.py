@@ -18,6 +18,7 @@ from shoal_server.application.search import Search
 from shoal_server.domain.errors import ClustersChanged, InvalidField
 from shoal_server.domain.run import ClusteringRun
 from shoal_server.rpc import convert
+from shoal_server.rpc.caller import author_of
 from shoal_server.rpc.paging import make_token, offset_of, page_size, read_token
 from shoal_server.rpc.resource_names import (
     parse_cluster,
@@ -84,7 +85,7 @@ class ClusterService(cluster_service_pb2_grpc.ClusterServiceServicer):
         for path in request.update_mask.paths:
             if path not in ("display_name", "*"):
                 raise InvalidField("update_mask", f"{path[:80]!r} cannot be changed; only display_name can")
-        await self._corrections.rename(collection, cluster_id, request.cluster.display_name, request.author)
+        await self._corrections.rename(collection, cluster_id, request.cluster.display_name, author_of(request.author))
         return convert.cluster(collection, await self._curation.get(collection, cluster_id))
 
     async def SearchClusters(

@@ -9,10 +9,12 @@ import grpc
 from google.protobuf.empty_pb2 import Empty
 
 from shoal.v1 import collection_pb2, collection_service_pb2, collection_service_pb2_grpc
+from shoal_server.application.attaching import Attaching
 from shoal_server.application.overview import CountedCollection, Overview
 from shoal_server.application.scheduling import Scheduling
 from shoal_server.domain.errors import CollectionNotFound, InvalidField
 from shoal_server.rpc import convert
+from shoal_server.rpc.caller import calling
 from shoal_server.rpc.paging import make_token, page_size, read_token
 from shoal_server.rpc.resource_names import parse_collection
 
@@ -22,9 +24,10 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class CollectionService(collection_service_pb2_grpc.CollectionServiceServicer):
     """Answers for collections."""
 
-    def __init__(self, overview: Overview, scheduling: Scheduling) -> None:
+    def __init__(self, overview: Overview, scheduling: Scheduling, attaching: Attaching) -> None:
         self._overview = overview
         self._scheduling = scheduling
+        self._attaching = attaching
 
     async def CreateCollection(
         self, request: collection_service_pb2.CreateCollectionRequest, context: Context
@@ -45,7 +48,7 @@ class CollectionService(collection_service_pb2_grpc.CollectionServiceServicer):
     ) -> collection_service_pb2.ListCollectionsResponse:
         size = page_size(request.page_size, 100)
         after = read_token(request, request.page_token)
-        page, more = await self._overview.page(after, size)
+        page, more = await self._overview.page(after, size, calling().sees)
         collections = []
         for counted in page:
             # One that is deleted meanwhile is not there any more, which is no failure.
@@ -71,6 +74,26 @@ class CollectionService(collection_service_pb2_grpc.CollectionServiceServicer):
     ) -> Empty:
         await self._overview.delete(parse_collection(request.name))
         return Empty()
+
+    async def AttachCollection(
+        self, request: collection_service_pb2.AttachCollectionRequest, context: Context
+    ) -> collection_pb2.Collection:
+        asked = request.attachment
+        made = await self._attaching.attach(
+            request.collection_id,
+            asked.source,
+            vector=asked.vector,
+            payload_key=asked.payload_key,
+            where=asked.filter_json,
+            model=request.model,
+        )
+        return await self._scheduled(await self._overview.get(made.id))
+
+    async def DetachCollection(
+        self, request: collection_service_pb2.DetachCollectionRequest, context: Context
+    ) -> collection_service_pb2.DetachCollectionResponse:
+        cleaned = await self._attaching.detach(parse_collection(request.name), clean=request.clean)
+        return collection_service_pb2.DetachCollectionResponse(cleaned_count=cleaned)
 
     async def _scheduled(self, counted: CountedCollection) -> collection_pb2.Collection:
         return convert.collection(counted, await self._scheduling.state(counted.collection.id))

@@ -13,6 +13,7 @@ from shoal_server.application.reassigning import Reassigning
 from shoal_server.application.undoing import Undoing
 from shoal_server.domain.correction import Correction
 from shoal_server.rpc import convert
+from shoal_server.rpc.caller import author_of
 from shoal_server.rpc.paging import make_token, page_size, read_token
 from shoal_server.rpc.resource_names import (
     cluster_name,
@@ -44,7 +45,9 @@ class CurationService(curation_service_pb2_grpc.CurationServiceServicer):
     ) -> curation_service_pb2.CorrectionResult:
         collection = parse_collection(request.parent)
         clusters = convert.ids_within(collection, parse_cluster, request.clusters)
-        return await self._result(collection, await self._corrections.merge(collection, clusters, request.author))
+        return await self._result(
+            collection, await self._corrections.merge(collection, clusters, author_of(request.author))
+        )
 
     async def SplitCluster(
         self, request: curation_service_pb2.SplitClusterRequest, context: Context
@@ -52,16 +55,18 @@ class CurationService(curation_service_pb2_grpc.CurationServiceServicer):
         collection, cluster = parse_cluster(request.name)
         if request.HasField("listed"):
             images = convert.ids_within(collection, parse_image, request.listed.images)
-            done = await self._corrections.split_off(collection, cluster, images, request.author)
+            done = await self._corrections.split_off(collection, cluster, images, author_of(request.author))
         else:
-            done = await self._corrections.split(collection, cluster, request.automatic.part_count, request.author)
+            done = await self._corrections.split(
+                collection, cluster, request.automatic.part_count, author_of(request.author)
+            )
         return await self._result(collection, done)
 
     async def PinCluster(
         self, request: curation_service_pb2.PinClusterRequest, context: Context
     ) -> curation_service_pb2.CorrectionResult:
         collection, cluster = parse_cluster(request.name)
-        done = await self._corrections.pin(collection, cluster, not request.unpin, request.author)
+        done = await self._corrections.pin(collection, cluster, not request.unpin, author_of(request.author))
         return await self._result(collection, done)
 
     async def MoveImages(
@@ -70,13 +75,17 @@ class CurationService(curation_service_pb2_grpc.CurationServiceServicer):
         collection = parse_collection(request.parent)
         images = convert.ids_within(collection, parse_image, request.images)
         [to] = convert.ids_within(collection, parse_cluster, [request.cluster]) if request.cluster else [None]
-        return await self._result(collection, await self._corrections.move(collection, images, to, request.author))
+        return await self._result(
+            collection, await self._corrections.move(collection, images, to, author_of(request.author))
+        )
 
     async def DissolveCluster(
         self, request: curation_service_pb2.DissolveClusterRequest, context: Context
     ) -> curation_service_pb2.CorrectionResult:
         collection, cluster = parse_cluster(request.name)
-        return await self._result(collection, await self._corrections.dissolve(collection, cluster, request.author))
+        return await self._result(
+            collection, await self._corrections.dissolve(collection, cluster, author_of(request.author))
+        )
 
     async def ReassignNoise(
         self, request: curation_service_pb2.ReassignNoiseRequest, context: Context
@@ -86,7 +95,7 @@ class CurationService(curation_service_pb2_grpc.CurationServiceServicer):
         if request.validate_only:
             done, proposals = None, await self._reassigning.propose(collection, least)
         else:
-            done, proposals = await self._reassigning.carry_out(collection, least, request.author)
+            done, proposals = await self._reassigning.carry_out(collection, least, author_of(request.author))
         return curation_service_pb2.ReassignNoiseResponse(
             proposals=[convert.proposal(collection, proposal) for proposal in proposals[:MAX_PROPOSALS]],
             proposal_count=len(proposals),
@@ -110,7 +119,7 @@ class CurationService(curation_service_pb2_grpc.CurationServiceServicer):
         self, request: curation_service_pb2.UndoCorrectionRequest, context: Context
     ) -> curation_service_pb2.CorrectionResult:
         collection, correction = parse_correction(request.name)
-        return await self._result(collection, await self._undoing(collection, correction, request.author))
+        return await self._result(collection, await self._undoing(collection, correction, author_of(request.author)))
 
     async def _result(self, collection: str, done: Correction) -> curation_service_pb2.CorrectionResult:
         there = await self._curation.existing(collection, done.clusters)

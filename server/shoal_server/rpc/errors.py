@@ -10,6 +10,7 @@ from google.protobuf.any_pb2 import Any
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
+from shoal_server.application.log_context import request_id
 from shoal_server.domain import errors
 
 _log = logging.getLogger(__name__)
@@ -25,6 +26,8 @@ CODES: dict[type[errors.ShoalError], grpc.StatusCode] = {
     errors.Invalid: grpc.StatusCode.INVALID_ARGUMENT,
     errors.Precondition: grpc.StatusCode.FAILED_PRECONDITION,
     errors.Conflict: grpc.StatusCode.ABORTED,
+    errors.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
+    errors.Forbidden: grpc.StatusCode.PERMISSION_DENIED,
     errors.Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
     errors.Failed: grpc.StatusCode.INTERNAL,
@@ -39,8 +42,12 @@ def code_of(error: errors.ShoalError) -> grpc.StatusCode:
 def status_of(error: Exception) -> status_pb2.Status:
     """Any exception as a status. What is not a domain error says nothing but the id under which it was logged."""
     if isinstance(error, errors.ShoalError):
-        return shoal_status(code_of(error), error.message, error.reason, error.metadata, _retry_after(error))
-    incident = secrets.token_hex(4)
+        metadata = error.metadata
+        if isinstance(error, errors.Failed) and request_id():
+            # The log has the reason, under this id.
+            metadata = {**metadata, "request_id": request_id()}
+        return shoal_status(code_of(error), error.message, error.reason, metadata, _retry_after(error))
+    incident = request_id() or secrets.token_hex(4)
     _log.error("internal error %s", incident, exc_info=error)
     return shoal_status(
         grpc.StatusCode.INTERNAL,
@@ -67,7 +74,7 @@ def shoal_status(
 
 
 def _retry_after(error: errors.ShoalError) -> float | None:
-    return error.retry_after_s if isinstance(error, errors.Overloaded) else None
+    return error.retry_after_s if isinstance(error, errors.Overloaded | errors.StoreUnavailable) else None
 
 
 def _packed(message: error_details_pb2.ErrorInfo | error_details_pb2.RetryInfo) -> Any:

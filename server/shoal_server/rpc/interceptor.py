@@ -2,13 +2,70 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 import grpc
 from grpc_status import rpc_status
 
 from shoal_server.rpc.errors import status_of
+from shoal_server.rpc.request_headers import answer_headers
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+#: A handler with one answer: from the request, or the iterator of requests, and the context.
+Single = Callable[[Any, Context], Awaitable[Any]]
+#: A handler with many answers.
+Streaming = Callable[[Any, Context], AsyncIterator[Any]]
+
+_KINDS: dict[tuple[bool, bool], Any] = {
+    (False, False): grpc.unary_unary_rpc_method_handler,
+    (False, True): grpc.unary_stream_rpc_method_handler,
+    (True, False): grpc.stream_unary_rpc_method_handler,
+    (True, True): grpc.stream_stream_rpc_method_handler,
+}
+
+
+def around(
+    handler: Handler, single: Callable[[Single], Single], streaming: Callable[[Streaming], Streaming]
+) -> Handler:
+    """The same handler with something around what it does.
+
+    Args:
+        handler: any of the four kinds.
+        single: goes around one that is a coroutine: it has a single answer, or writes many to the context.
+        streaming: goes around one that yields many.
+    """
+    # Typed as for a synchronous server; in an asyncio server the behaviours are coroutines and async generators.
+    behavior: Any
+    if handler.response_streaming:
+        behavior = handler.stream_stream if handler.request_streaming else handler.unary_stream
+    else:
+        behavior = handler.stream_unary if handler.request_streaming else handler.unary_unary
+    # A handler with many answers may also be a coroutine that writes them to the context, as the health service's is.
+    wrapped: Any = streaming(behavior) if inspect.isasyncgenfunction(behavior) else single(behavior)
+    kind = _KINDS[handler.request_streaming, handler.response_streaming]
+    made: Handler = kind(wrapped, handler.request_deserializer, handler.response_serializer)
+    return made
+
+
+def unread(handler: Handler, answer: Callable[[Context], Awaitable[None]]) -> Handler:
+    """A handler in the place of another, which answers without reading a message.
+
+    gRPC reads a single request to its end before it calls the handler; of a stream it reads what the handler asks for.
+
+    Args:
+        handler: any of the four kinds.
+        answer: ends the call.
+    """
+
+    async def answered(requests: AsyncIterator[Any], context: Context) -> None:
+        await answer(context)
+
+    kind = _KINDS[True, handler.response_streaming]
+    made: Handler = kind(answered, handler.request_deserializer, handler.response_serializer)
+    return made
 
 
 class TranslateErrors(grpc.aio.ServerInterceptor):
@@ -16,59 +73,46 @@ class TranslateErrors(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+    ) -> Handler | None:
         """Wraps the handler that would have been called."""
         handler = await continuation(handler_call_details)
-        if handler is None:
-            return handler
-        # Typed as for a synchronous server; in an asyncio server the behaviours are coroutines and async generators.
-        behavior: Any
-        if handler.response_streaming:
-            behavior = handler.stream_stream if handler.request_streaming else handler.unary_stream
-            translated: Any = _streaming(behavior)
-        else:
-            behavior = handler.stream_unary if handler.request_streaming else handler.unary_unary
-            translated = _single(behavior)
-        kinds = {
-            (False, False): grpc.unary_unary_rpc_method_handler,
-            (False, True): grpc.unary_stream_rpc_method_handler,
-            (True, False): grpc.stream_unary_rpc_method_handler,
-            (True, True): grpc.stream_stream_rpc_method_handler,
-        }
-        kind: Any = kinds[handler.request_streaming, handler.response_streaming]
-        made: grpc.RpcMethodHandler[Any, Any] = kind(
-            translated, handler.request_deserializer, handler.response_serializer
-        )
-        return made
+        return None if handler is None else around(handler, _single, _streaming)
 
 
-def _single(behavior: Callable[[Any, Any], Awaitable[Any]]) -> Callable[[Any, Any], Awaitable[Any]]:
-    async def translated(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+def _single(behavior: Single) -> Single:
+    async def translated(request: Any, context: Context) -> Any:
         try:
             return await behavior(request, context)
         except grpc.aio.AbortError:
             raise
         except Exception as error:  # noqa: BLE001 - this is the boundary
-            await _abort(context, error)
+            await abort(context, error)
 
     return translated
 
 
-def _streaming(behavior: Callable[[Any, Any], AsyncIterator[Any]]) -> Callable[[Any, Any], AsyncIterator[Any]]:
-    async def translated(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
+def _streaming(behavior: Streaming) -> Streaming:
+    async def translated(request: Any, context: Context) -> AsyncIterator[Any]:
         try:
             async for response in behavior(request, context):
                 yield response
         except grpc.aio.AbortError:
             raise
         except Exception as error:  # noqa: BLE001 - this is the boundary
-            await _abort(context, error)
+            await abort(context, error)
 
     return translated
 
 
-async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: Exception) -> NoReturn:
-    await context.abort_with_status(rpc_status.to_status(status_of(error)))
-    raise AssertionError("abort_with_status returned")
+async def abort(context: Context, error: Exception) -> NoReturn:
+    """Ends the call with the status of an error."""
+    if isinstance(error, NotImplementedError):
+        # A method of a service that its servicer does not have, which is how generated code says so.
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this server does not have that method", answer_headers())
+    status = rpc_status.to_status(status_of(error))
+    # What was set before does not go with an error by itself.
+    headers = (*(status.trailing_metadata or ()), *answer_headers())
+    await context.abort(status.code, status.details, headers)
+    raise AssertionError("abort returned")

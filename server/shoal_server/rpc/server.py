@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from shoal.v1 import (
+    backup_service_pb2,
+    backup_service_pb2_grpc,
+    change_service_pb2,
+    change_service_pb2_grpc,
     cluster_service_pb2,
     cluster_service_pb2_grpc,
     collection_service_pb2,
@@ -19,13 +24,19 @@ from shoal.v1 import (
     duplicate_service_pb2_grpc,
     image_service_pb2,
     image_service_pb2_grpc,
+    status_service_pb2,
+    status_service_pb2_grpc,
 )
+from shoal_server.rpc.backup_service import BackupService
+from shoal_server.rpc.change_service import ChangeService
 from shoal_server.rpc.cluster_service import ClusterService
 from shoal_server.rpc.collection_service import CollectionService
 from shoal_server.rpc.curation_service import CurationService
 from shoal_server.rpc.duplicate_service import DuplicateService
+from shoal_server.rpc.health import TrueHealth
 from shoal_server.rpc.image_service import ImageService
 from shoal_server.rpc.interceptor import TranslateErrors
+from shoal_server.rpc.status_service import StatusService
 
 #: Full names of Shoal's services.
 SERVICES = (
@@ -33,8 +44,15 @@ SERVICES = (
     image_service_pb2.DESCRIPTOR.services_by_name["ImageService"].full_name,
     cluster_service_pb2.DESCRIPTOR.services_by_name["ClusterService"].full_name,
     curation_service_pb2.DESCRIPTOR.services_by_name["CurationService"].full_name,
+    backup_service_pb2.DESCRIPTOR.services_by_name["BackupService"].full_name,
+    change_service_pb2.DESCRIPTOR.services_by_name["ChangeService"].full_name,
     duplicate_service_pb2.DESCRIPTOR.services_by_name["DuplicateService"].full_name,
+    status_service_pb2.DESCRIPTOR.services_by_name["StatusService"].full_name,
 )
+
+#: Milliseconds without a word from a client after which it is asked whether it is there, and that it has to answer.
+KEEPALIVE_MS = 60_000
+KEEPALIVE_TIMEOUT_MS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +64,33 @@ class Services:
     duplicates: DuplicateService
     clusters: ClusterService
     curation: CurationService
+    backup: BackupService
+    changes: ChangeService
+    status: StatusService
 
 
 class RpcServer:
     """Listens, serves, and stops gracefully."""
 
-    def __init__(self, services: Services, max_message_bytes: int) -> None:
+    def __init__(
+        self,
+        services: Services,
+        max_message_bytes: int,
+        interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
+        credentials: grpc.ServerCredentials | None = None,
+        health_service: TrueHealth | None = None,
+    ) -> None:
         """Args:
         services: what to serve.
         max_message_bytes: longest message, both ways.
+        interceptors: around every call, the outermost first; what handlers raise is a status before it gets to them.
+        credentials: for TLS; None: plaintext.
+        health_service: says whether the services work; None: one that says that they do.
         """
-        self._health = health.aio.HealthServicer()
+        self._credentials = credentials
+        self._health = health_service or TrueHealth()
         self._server = grpc.aio.server(
-            interceptors=[TranslateErrors()],
+            interceptors=[*interceptors, TranslateErrors()],
             options=[
                 ("grpc.max_receive_message_length", max_message_bytes),
                 ("grpc.max_send_message_length", max_message_bytes),
@@ -66,13 +98,21 @@ class RpcServer:
                 ("grpc.so_reuseport", 0),
                 # A client may watch a long run on a quiet connection: it may ping every 30 s.
                 ("grpc.http2.min_ping_interval_without_data_ms", 30_000),
+                # A client whose machine or network is gone says no goodbye: whoever does not answer a ping has left.
+                ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+                ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+                ("grpc.http2.ping_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+                ("grpc.http2.max_pings_without_data", 0),
             ],
         )
         collection_service_pb2_grpc.add_CollectionServiceServicer_to_server(services.collections, self._server)
         image_service_pb2_grpc.add_ImageServiceServicer_to_server(services.images, self._server)
         cluster_service_pb2_grpc.add_ClusterServiceServicer_to_server(services.clusters, self._server)
         curation_service_pb2_grpc.add_CurationServiceServicer_to_server(services.curation, self._server)
+        backup_service_pb2_grpc.add_BackupServiceServicer_to_server(services.backup, self._server)
+        change_service_pb2_grpc.add_ChangeServiceServicer_to_server(services.changes, self._server)
         duplicate_service_pb2_grpc.add_DuplicateServiceServicer_to_server(services.duplicates, self._server)
+        status_service_pb2_grpc.add_StatusServiceServicer_to_server(services.status, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
 
@@ -89,18 +129,20 @@ class RpcServer:
             OSError: the address cannot be listened on.
         """
         try:
-            port = self._server.add_insecure_port(address)
+            if self._credentials is None:
+                port = self._server.add_insecure_port(address)
+            else:
+                port = self._server.add_secure_port(address, self._credentials)
         except RuntimeError as error:
             raise OSError(
                 f"cannot listen on {address}: it is in use or not an address of this machine; choose another with "
                 "--listen"
             ) from error
+        self._health.begin(SERVICES)
         await self._server.start()
-        for service in ("", *SERVICES):
-            await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
         return port
 
     async def stop(self, grace_s: float) -> None:
         """Says NOT_SERVING, lets calls in flight end within the grace, and cuts off what is left."""
-        await self._health.enter_graceful_shutdown()
+        self._health.stop()
         await self._server.stop(grace_s)

@@ -53,6 +53,11 @@ class Uploads:
         self._budget = ByteBudget(max_bytes)
         self._partial = asyncio.Semaphore(PARTIAL)
 
+    @property
+    def bytes_in_flight(self) -> int:
+        """Bytes of all images that are being worked on."""
+        return self._budget.used
+
     async def of(
         self,
         requests: AsyncIterator[image_service_pb2.IngestImagesRequest],
@@ -165,7 +170,9 @@ class Uploads:
         self, requests: AsyncIterator[image_service_pb2.IngestImagesRequest], seconds: float
     ) -> image_service_pb2.IngestImagesRequest:
         try:
-            return await asyncio.wait_for(anext(requests), seconds)
+            # Not wait_for: before Python 3.12 it loses a cancellation that comes together with a part.
+            async with asyncio.timeout(seconds):
+                return await anext(requests)
         except StopAsyncIteration:
             raise InvalidField("more", "the stream ended within an image; its last part has no `more`") from None
         except TimeoutError:

@@ -9,6 +9,7 @@ import qdrant_edge as edge
 
 from shoal_server.adapters.edge_store import points
 from shoal_server.adapters.edge_store.rooms import READ_BATCH, UPSERT_BATCH, Rooms, check_dimension, optional_id
+from shoal_server.application.ports import Purpose
 from shoal_server.domain.cluster import Cluster
 
 
@@ -28,7 +29,7 @@ class EdgeClusters(Rooms):
             check_dimension(record, cluster.centroid)
         await self.delete_clusters(collection, run)
         for start in range(0, len(clusters), UPSERT_BATCH):
-            await self._upsert_clusters(collection, run, clusters[start : start + UPSERT_BATCH])
+            await self._upsert_clusters(collection, run, clusters[start : start + UPSERT_BATCH], Purpose.GROW)
 
     async def get_clusters(self, collection: str, run: str) -> list[Cluster]:
         """A run's clusters by id, with their centroids; empty if it has none."""
@@ -50,16 +51,16 @@ class EdgeClusters(Rooms):
             WrongDimension: the centroid is not of the collection's model.
         """
         check_dimension(self._room(collection).record, cluster.centroid)
-        await self._upsert_clusters(collection, run, [cluster])
+        await self._upsert_clusters(collection, run, [cluster], Purpose.FINISH)
 
     async def delete_clusters(self, collection: str, run: str) -> None:
         """Removes a run's set."""
         operation = edge.UpdateOperation.delete_points_by_filter(points.of_run(run))
-        await self._within(collection, lambda room: room.clusters.update(operation))
+        await self._write_within(collection, lambda room: room.clusters.update(operation), Purpose.FINISH)
 
-    async def _upsert_clusters(self, collection: str, run: str, clusters: Sequence[Cluster]) -> None:
+    async def _upsert_clusters(self, collection: str, run: str, clusters: Sequence[Cluster], purpose: Purpose) -> None:
         operation = edge.UpdateOperation.upsert_points([points.cluster_point(run, each) for each in clusters])
-        await self._within(collection, lambda room: room.clusters.update(operation))
+        await self._write_within(collection, lambda room: room.clusters.update(operation), purpose)
 
     async def _scroll_clusters(
         self, collection: str, request: edge.ScrollRequest

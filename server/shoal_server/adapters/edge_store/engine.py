@@ -8,9 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from shoal_server.domain.errors import ShuttingDown, StoreUnavailable
+from shoal_server.application.ports import FreeSpace, Purpose
+from shoal_server.domain.errors import ShuttingDown, StoreFull, StoreUnavailable
+from shoal_server.domain.full_disk import store_failure
 
 T = TypeVar("T")
+
+#: How the engine's errors end that the operating system's "no space left on device" is the cause of.
+_FULL = "(os error 28)"
 
 
 class Engine:
@@ -21,8 +26,13 @@ class Engine:
     reason a job should be short: what takes long is cut into several.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, space: FreeSpace | None = None) -> None:
+        """Args:
+        folder: for messages.
+        space: asked before writes; None: nobody is.
+        """
         self._folder = folder
+        self._space = space
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="shoal-edge")
         self._closed = False
 
@@ -31,11 +41,17 @@ class Engine:
 
         Raises:
             ShuttingDown: the engine has been shut down.
+            StoreFull: the disk is full.
             StoreUnavailable: the vector engine or the file system failed.
         """
         if self._closed:
             raise ShuttingDown
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._translated, job)
+
+    def check_space(self, purpose: Purpose, needed: int = 0) -> None:
+        """See :meth:`FreeSpace.check`."""
+        if self._space is not None:
+            self._space.check(purpose, needed)
 
     def shut_down(self) -> None:
         """Takes no more jobs; what is running is finished."""
@@ -46,9 +62,11 @@ class Engine:
         try:
             return job()
         except OSError as error:
-            raise StoreUnavailable(str(self._folder), str(error)) from error
+            raise store_failure(str(self._folder), error) from error
         except Exception as error:
             # Qdrant Edge raises bare Exceptions; anything more specific is not its.
             if type(error) is not Exception:
                 raise
+            if _FULL in str(error):
+                raise StoreFull(str(self._folder)) from error
             raise StoreUnavailable(str(self._folder), str(error)) from error

@@ -1,4 +1,4 @@
-"""The data folder: its lock, its format and its JSON records, each written whole or not at all."""
+"""The data folder: its lock and its JSON records, each written whole or not at all."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ from shoal_server.domain.errors import FolderInUse, StoreIncompatible
 
 T = TypeVar("T")
 
-#: What this version writes. A change that an older version cannot read raises it.
-FORMAT = 1
 _TEMPORARY = ".tmp"
 
 
@@ -69,34 +67,6 @@ def remove_temporaries(folder: Path) -> None:
     """Removes what writes that a crash cut short have left."""
     for path in folder.glob(f".*{_TEMPORARY}"):
         path.unlink()
-
-
-def check_format(folder: Path, contents: Path) -> None:
-    """Reads the folder's format, or writes it if there is none yet.
-
-    Raises:
-        StoreIncompatible: a newer version of Shoal wrote the folder, the file is damaged, or it is missing though the
-            contents are there.
-    """
-    path = folder / "format.json"
-    try:
-        found = read_record(path, lambda record: int(record["format"]))
-    except FileNotFoundError:
-        if contents.exists():
-            # Somebody else's files: what looks like a leftover there must not be cleared away.
-            raise StoreIncompatible(
-                f"{folder} has a folder {contents.name!r} but no {path.name}, so Shoal did not make it; choose another "
-                "folder with --data",
-                file=str(path),
-            ) from None
-        write_record(path, {"format": FORMAT})
-        return
-    if found > FORMAT:
-        raise StoreIncompatible(
-            f"the data folder {folder} has format {found}, but this version of Shoal reads formats up to {FORMAT}; "
-            "start it with the version that wrote it or a newer one, or choose another folder with --data",
-            file=str(path),
-        )
 
 
 def lock_folder(folder: Path) -> IO[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from uuid import UUID
 
@@ -14,7 +16,7 @@ from shoal_server.adapters.edge_store.filters import to_filter
 from shoal_server.adapters.edge_store.room import Room
 from shoal_server.adapters.edge_store.rooms import READ_BATCH, UPSERT_BATCH, Rooms, check_dimension, optional_id
 from shoal_server.application.capture_order import page_in_capture_order
-from shoal_server.application.ports import DIVERSE_AMONG, CapturePosition, StoredVectors
+from shoal_server.application.ports import DIVERSE_AMONG, CapturePosition, Purpose, StoredVectors
 from shoal_server.domain.diversity import diverse_order
 from shoal_server.domain.filters import ImageFilter
 from shoal_server.domain.image import Image, ScoredImage, Vector
@@ -23,6 +25,10 @@ from shoal_server.domain.payload import CAPTURED_LOCAL, CLUSTER_ID, said
 _ID_BATCH = 1000
 _QUERY_BATCH = 32
 _FIRST_FACETS = 1024
+#: Points that are read with their vectors at once: a thousand take 100 ms, and every search waits for as long.
+_VECTOR_BATCH = 32
+#: Seconds that a scan rests at most between two such reads.
+_REST_S = 0.05
 
 
 class EdgeImages(Rooms):
@@ -42,7 +48,7 @@ class EdgeImages(Rooms):
             operation = edge.UpdateOperation.upsert_points([points.image_point(*each) for each in batch])
             room.update_images(operation, [image.id for image, _ in batch])
 
-        await self._write_images(collection, images, UPSERT_BATCH, write)
+        await self._write_images(collection, images, UPSERT_BATCH, write, Purpose.GROW)
 
     async def get_images(self, collection: str, ids: Sequence[UUID]) -> dict[UUID, Image]:
         """The images of these ids; unknown ids are absent."""
@@ -60,7 +66,7 @@ class EdgeImages(Rooms):
         def write(room: Room, batch: Sequence[UUID]) -> None:
             room.update_images(edge.UpdateOperation.delete_points(list(batch)), batch)
 
-        await self._write_images(collection, ids, _ID_BATCH, write)
+        await self._write_images(collection, ids, _ID_BATCH, write, Purpose.FINISH)
 
     async def count_images(self, collection: str, where: ImageFilter) -> int:
         """How many images, exactly."""
@@ -169,17 +175,24 @@ class EdgeImages(Rooms):
     async def scan_vectors(
         self, collection: str, with_vectors: bool = True, batch: int = READ_BATCH
     ) -> AsyncIterator[StoredVectors]:
-        """The whole collection in batches, in the order of the ids."""
+        """The whole collection in batches, in the order of the ids.
+
+        With vectors it rests for as long as it works: the engine keeps the interpreter lock, and searches need it too.
+        """
+        limit = min(batch, _VECTOR_BATCH) if with_vectors else batch
         after: UUID | None = None
         while True:
+            began = time.perf_counter()
             request = edge.ScrollRequest(
-                offset=after, limit=batch, with_payload=points.SCANNED, with_vector=with_vectors
+                offset=after, limit=limit, with_payload=points.SCANNED, with_vector=with_vectors
             )
             found, after = await self._scroll(collection, request)
             if found:
                 yield points.to_stretch(found, with_vectors)
             if after is None:
                 return
+            if with_vectors:
+                await asyncio.sleep(min(time.perf_counter() - began, _REST_S))
 
     async def set_group(self, collection: str, field: str, group_id: int | None, ids: Sequence[UUID]) -> None:
         """Writes one id (None removes it) to existing images and touches nothing else of their payload."""
@@ -193,7 +206,7 @@ class EdgeImages(Rooms):
                 operation = edge.UpdateOperation.set_payload_by_filter(of_batch, {field: group_id})
             room.update_images(operation, batch)
 
-        await self._write_images(collection, ids, _ID_BATCH, write)
+        await self._write_images(collection, ids, _ID_BATCH, write, Purpose.FINISH)
 
     async def update_image(self, collection: str, image: Image) -> None:
         """Writes what people say of an existing image: its uri, also_at, tags and attributes, and nothing else."""
@@ -206,7 +219,7 @@ class EdgeImages(Rooms):
             if absent:
                 room.update_images(edge.UpdateOperation.delete_payload_by_filter(of_image, absent), batch)
 
-        await self._write_images(collection, [image.id], 1, write)
+        await self._write_images(collection, [image.id], 1, write, Purpose.GROW)
 
     async def _retrieve(
         self, collection: str, ids: Sequence[UUID], with_payload: bool, with_vector: bool

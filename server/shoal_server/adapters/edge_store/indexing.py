@@ -11,21 +11,26 @@ import contextlib
 import logging
 import shutil
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from uuid import UUID
 
 import qdrant_edge as edge
 
 from shoal_server.adapters.edge_store import points, room
+from shoal_server.adapters.edge_store.copying import copy_apart
 from shoal_server.adapters.edge_store.engine import Engine
 from shoal_server.adapters.edge_store.room import Room
+from shoal_server.adapters.edge_store.sparse import taken_bytes
+from shoal_server.application.ports import Purpose
+from shoal_server.domain.errors import StoreFull
 
 _log = logging.getLogger(__name__)
 
-_BLOCK = 1 << 20
 _REPLAY_BATCH = 256
 _BYTES_PER_NUMBER = 4
+#: What building an index takes on the disk for a while, as a multiple of the shard: the copy, and what is made of it.
+_COPIES = 2
 
 
 class Indexing:
@@ -60,6 +65,13 @@ class Indexing:
             task.cancel()
             await asyncio.wait([task])
 
+    async def settled(self, collection: Room) -> None:
+        """Waits until the index of a collection is built, if that was asked for; a failure is logged only."""
+        while (task := self._tasks.get(collection.folder)) is not None:
+            await asyncio.wait([task])
+            # The task's own callback removes it, on the loop's next turn.
+            await asyncio.sleep(0)
+
     def _ended(self, folder: Path, task: asyncio.Task[None]) -> None:
         if self._tasks.get(folder) is task:
             del self._tasks[folder]
@@ -74,7 +86,7 @@ class Indexing:
         while collection.folder in self._wanted:
             self._wanted.discard(collection.folder)
             async with self._one_at_a_time:
-                if await self._engine.run(lambda: self._worthwhile(collection)):
+                if await self._engine.run(lambda: self._worthwhile(collection) and self._has_room(collection)):
                     await self._build(collection)
                     _log.info("built the search index of collection %s", collection.folder.name)
 
@@ -83,12 +95,27 @@ class Indexing:
         unindexed = info.points_count - info.indexed_vectors_count
         return unindexed * collection.record.model.dimension * _BYTES_PER_NUMBER >= self._threshold_kb * 1024
 
+    def _has_room(self, collection: Room) -> bool:
+        """Room for the copy, and for what is optimised of it; the copy must not take what the writes beside it need."""
+        taken = taken_bytes(collection.folder / room.IMAGES)
+        try:
+            self._engine.check_space(Purpose.GROW, _COPIES * taken)
+        except StoreFull as error:
+            _log.warning(
+                "collection %s gets no search index now, and searches are slower: it would take %d MB more: %s",
+                collection.folder.name,
+                _COPIES * taken >> 20,
+                error.message,
+            )
+            return False
+        return True
+
     async def _build(self, collection: Room) -> None:
         copy = collection.folder / room.NEW_IMAGES
         try:
             async with collection.writing:
                 await self._engine.run(lambda: _begin_copy(collection))
-                await _finished(asyncio.to_thread(_copy_sparse, collection.folder / room.IMAGES, copy))
+                await copy_apart(collection.folder / room.IMAGES, copy)
             await _run_worker(copy, collection.record.model.dimension, self._threshold_kb)
             async with collection.writing:
                 await self._replace(collection, copy)
@@ -96,6 +123,7 @@ class Indexing:
             await self._engine.run(lambda: _end_copy(collection, copy))
 
     async def _replace(self, collection: Room, copy: Path) -> None:
+        await self._engine.run(lambda: self._engine.check_space(Purpose.FINISH))
         replacement = await self._engine.run(lambda: edge.EdgeShard.load(str(copy)))
         touched = sorted(collection.touched or ())
         for start in range(0, len(touched), _REPLAY_BATCH):
@@ -107,15 +135,6 @@ class Indexing:
         await self._engine.run(lambda: _copy_points(collection.images, replacement, ids))
 
 
-async def _finished(work: Coroutine[None, None, None]) -> None:
-    """Awaits work in a thread to its end even if cancelled: the thread cannot be stopped and would be in the way."""
-    task = asyncio.create_task(work)
-    try:
-        await asyncio.shield(task)
-    finally:
-        await asyncio.wait([task])
-
-
 def _begin_copy(collection: Room) -> None:
     collection.images.flush()
     collection.unflushed = 0
@@ -125,24 +144,6 @@ def _begin_copy(collection: Room) -> None:
 def _end_copy(collection: Room, copy: Path) -> None:
     collection.touched = None
     shutil.rmtree(copy, ignore_errors=True)
-
-
-def _copy_sparse(source: Path, target: Path) -> None:
-    """Copies a folder; blocks of zeros become holes, of which the engine's preallocated files mostly consist."""
-    zeros = bytes(_BLOCK)
-    for path in sorted(source.rglob("*")):
-        to = target / path.relative_to(source)
-        if path.is_dir():
-            to.mkdir(parents=True)
-            continue
-        to.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("rb") as reader, to.open("wb") as writer:
-            while block := reader.read(_BLOCK):
-                if block == zeros[: len(block)]:
-                    writer.seek(len(block), 1)
-                else:
-                    writer.write(block)
-            writer.truncate()
 
 
 async def _run_worker(folder: Path, dimension: int, threshold_kb: int) -> None:

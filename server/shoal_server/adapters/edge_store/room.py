@@ -1,6 +1,7 @@
 """One collection on disk and open: its record, its shards, its history.
 
     collection.json   the collection exists exactly if this file does
+    arriving.json     it is being moved here, and does not exist yet
     images/           shard of images
     clusters/         shard of clusters, those of all runs
     runs/<run>.json
@@ -25,10 +26,12 @@ import qdrant_edge as edge
 
 from shoal_server.adapters.edge_store import files
 from shoal_server.adapters.edge_store.upgrading import upgrade_images
+from shoal_server.application.migrating import Arrival
 from shoal_server.domain import records
 from shoal_server.domain.collection import Collection
 
 RECORD = "collection.json"
+ARRIVING = "arriving.json"
 IMAGES = "images"
 CLUSTERS = "clusters"
 RUNS = "runs"
@@ -79,6 +82,19 @@ class Room:
         files.write_record(self.folder / RECORD, records.collection_to_record(record))
         self.record = record
 
+    def announce(self, source: str) -> None:
+        """Says durably that the collection is being moved here, and from where."""
+        announced = {"source": source, "collection": records.collection_to_record(self.record)}
+        files.write_record(self.folder / ARRIVING, announced)
+
+    def arrive(self, record: Collection) -> None:
+        """Lets the collection exist, in one step, with this record."""
+        self.images.flush()
+        self.clusters.flush()
+        self.save(record)
+        (self.folder / ARRIVING).unlink(missing_ok=True)
+        files.sync_folder(self.folder)
+
     def close(self) -> None:
         """Makes everything durable and lets go of it."""
         for shard in (self.images, self.clusters):
@@ -87,7 +103,8 @@ class Room:
 
     def delete(self) -> None:
         """Removes the collection; a crash on the way leaves one that does not exist and is cleared away later."""
-        (self.folder / RECORD).unlink()
+        for existence in (RECORD, ARRIVING):
+            (self.folder / existence).unlink(missing_ok=True)
         files.sync_folder(self.folder)
         self.images.close()
         self.clusters.close()
@@ -106,10 +123,34 @@ def load(folder: Path) -> Room:
     Raises:
         StoreIncompatible: the record cannot be understood.
     """
+    # What a crash left between a collection's arrival and the removal of the file that announced it.
+    (folder / ARRIVING).unlink(missing_ok=True)
+    return _load(folder, files.read_record(folder / RECORD, records.collection_from_record))
+
+
+def arriving(folder: Path) -> Arrival | None:
+    """The collection that is being moved into a folder; None if none is.
+
+    Raises:
+        StoreIncompatible: the file that says so cannot be understood.
+    """
+    if exists(folder) or not (folder / ARRIVING).exists():
+        return None
+    return files.read_record(
+        folder / ARRIVING,
+        lambda announced: Arrival(records.collection_from_record(announced["collection"]), str(announced["source"])),
+    )
+
+
+def load_arriving(folder: Path, arrival: Arrival) -> Room:
+    """Opens a collection that is being moved into a folder."""
+    return _load(folder, arrival.record)
+
+
+def _load(folder: Path, record: Collection) -> Room:
     files.remove_temporaries(folder)
     for history in (RUNS, GROUPINGS, CORRECTIONS):
         files.remove_temporaries(folder / history)
-    record = files.read_record(folder / RECORD, records.collection_from_record)
     _finish_swap(folder)
     images = edge.EdgeShard.load(str(folder / IMAGES))
     upgrade_images(images)

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from shoal_server.adapters.edge_store.engine import Engine
 from shoal_server.adapters.edge_store.room import Room
+from shoal_server.application.ports import Purpose
 from shoal_server.domain.collection import Collection
 from shoal_server.domain.errors import CollectionNotFound, WrongDimension
 from shoal_server.domain.image import Vector
@@ -38,18 +39,33 @@ class Rooms:
         """Runs a job in a collection that exists when it runs."""
         return await self._engine.run(lambda: job(self._room(collection)))
 
+    async def _write_within(self, collection: str, job: Callable[[Room], T], purpose: Purpose) -> T:
+        """Runs a job that writes points, if there is room for it."""
+
+        def write(room: Room) -> T:
+            # On the engine's thread: what was written before is counted.
+            self._engine.check_space(purpose)
+            return job(room)
+
+        return await self._within(collection, write)
+
     async def _write_images(
-        self, collection: str, items: Sequence[Item], batch: int, job: Callable[[Room, Sequence[Item]], None]
+        self,
+        collection: str,
+        items: Sequence[Item],
+        batch: int,
+        job: Callable[[Room, Sequence[Item]], None],
+        purpose: Purpose,
     ) -> None:
         """Runs jobs that write images, in batches, while no index build copies or replaces the shard."""
         async with self._room(collection).writing:
             for start in range(0, len(items), batch):
-                await self._write_batch(collection, items[start : start + batch], job)
+                await self._write_batch(collection, items[start : start + batch], job, purpose)
 
     async def _write_batch(
-        self, collection: str, batch: Sequence[Item], job: Callable[[Room, Sequence[Item]], None]
+        self, collection: str, batch: Sequence[Item], job: Callable[[Room, Sequence[Item]], None], purpose: Purpose
     ) -> None:
-        await self._within(collection, lambda room: job(room, batch))
+        await self._write_within(collection, lambda room: job(room, batch), purpose)
 
 
 def check_dimension(record: Collection, vector: Vector) -> None:

@@ -5,25 +5,31 @@ from __future__ import annotations
 import asyncio
 import shutil
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
 
 import qdrant_edge as edge
 
 from shoal_server.adapters.edge_store import files, points, room
 from shoal_server.adapters.edge_store.clusters import EdgeClusters
 from shoal_server.adapters.edge_store.engine import Engine
+from shoal_server.adapters.edge_store.folder_format import bring_up_to_date
 from shoal_server.adapters.edge_store.history import EdgeHistory
 from shoal_server.adapters.edge_store.images import EdgeImages
 from shoal_server.adapters.edge_store.indexing import Indexing
+from shoal_server.adapters.edge_store.snapshots import SNAPSHOTS, EdgeSnapshots
+from shoal_server.application.ports import FreeSpace, Purpose
 from shoal_server.domain.collection import Collection, check_collection_id
-from shoal_server.domain.errors import CollectionExists
+from shoal_server.domain.errors import CollectionExists, RecordChanged, StoreIncompatible
+from shoal_server.domain.lease import Fence
 from shoal_server.domain.payload import INDEXED, FieldType
 
 #: Below 40 MB of vectors without an index (20,000 of 512 dimensions, about 10 ms a query) search is exact.
 INDEXING_THRESHOLD_KB = 40_000
+#: What an empty collection takes on the disk, measured: its indexes above all.
+_FRESH_BYTES = 64 << 20
 
 
-class EdgeStore(EdgeImages, EdgeClusters, EdgeHistory):
+class EdgeStore(EdgeImages, EdgeClusters, EdgeHistory, EdgeSnapshots):
     """Collections in a folder that belongs to this process alone.
 
     What has been acknowledged is in a write-ahead log or in a file that was written whole, and survives the end of the
@@ -39,19 +45,23 @@ class EdgeStore(EdgeImages, EdgeClusters, EdgeHistory):
         self._making = asyncio.Lock()
 
     @classmethod
-    async def open(cls, folder: Path, indexing_threshold_kb: int = INDEXING_THRESHOLD_KB) -> EdgeStore:
+    async def open(
+        cls, folder: Path, indexing_threshold_kb: int = INDEXING_THRESHOLD_KB, space: FreeSpace | None = None
+    ) -> Self:
         """Opens a folder, which is made if it does not exist, and puts right what a crash has left in it.
 
         Args:
             folder: the data folder.
             indexing_threshold_kb: kilobytes of vectors in a collection beyond which :meth:`optimize` builds an index.
+            space: asked before every write; None: nobody is, and a full disk ends the process.
 
         Raises:
             FolderInUse: another process, or another store of this one, has it open.
             StoreIncompatible: a newer version wrote it, or a record in it is damaged.
+            StoreFull: there is too little room to open it.
             StoreUnavailable: the folder cannot be read or written.
         """
-        engine = Engine(folder)
+        engine = Engine(folder, space)
         try:
             lock = await engine.run(lambda: _lock(folder))
         except BaseException:
@@ -80,15 +90,11 @@ class EdgeStore(EdgeImages, EdgeClusters, EdgeHistory):
         Raises:
             CollectionExists: there is one of that id.
             InvalidName: the id is not of the form of one.
+            StoreIncompatible: one of that id is being moved here.
         """
-        place = self._collections / check_collection_id(collection.id)
         async with self._making:
-            images, clusters = await self._engine.run(lambda: self._prepare(place, collection))
-            for field, kind in INDEXED.items():
-                await self._create_index(images, field, kind)
-            for field, kind in points.CLUSTER_FIELDS.items():
-                await self._create_index(clusters, field, kind)
-            await self._engine.run(lambda: self._add(room.Room(place, collection, images, clusters)))
+            new = await self._make(collection)
+            await self._engine.run(lambda: self._add(new))
 
     async def get_collection(self, collection: str) -> Collection:
         """Raises:
@@ -102,9 +108,12 @@ class EdgeStore(EdgeImages, EdgeClusters, EdgeHistory):
             lambda: sorted((each.record for each in self._rooms.values()), key=lambda record: record.id)
         )
 
-    async def update_collection(self, collection: Collection) -> None:
-        """Replaces the record of an existing collection."""
-        await self._within(collection.id, lambda found: found.save(collection))
+    async def update_collection(self, collection: Collection, fence: Fence | None = None) -> None:
+        """Replaces the record of an existing collection, if this is its next version.
+
+        The folder is one server's, so that there are no leases and a fence always holds.
+        """
+        await self._within(collection.id, lambda found: _replace(found, collection))
 
     async def delete_collection(self, collection: str) -> None:
         """Removes the record first, then images, clusters, runs, groupings and corrections.
@@ -122,13 +131,15 @@ class EdgeStore(EdgeImages, EdgeClusters, EdgeHistory):
         self._indexing.request(self._room(collection))
 
     def _load(self) -> None:
+        self._engine.check_space(Purpose.OPEN)
         files.remove_temporaries(self._folder)
-        files.check_format(self._folder, self._collections)
+        bring_up_to_date(self._folder, self._collections)
+        shutil.rmtree(self._folder / SNAPSHOTS, ignore_errors=True)
         self._collections.mkdir(exist_ok=True)
         for place in sorted(each for each in self._collections.iterdir() if each.is_dir()):
             if room.exists(place):
                 self._rooms[place.name] = room.load(place)
-            else:
+            elif room.arriving(place) is None:
                 shutil.rmtree(place)
 
     def _close(self) -> None:
@@ -142,12 +153,29 @@ class EdgeStore(EdgeImages, EdgeClusters, EdgeHistory):
     def _prepare(self, place: Path, collection: Collection) -> tuple[edge.EdgeShard, edge.EdgeShard]:
         if collection.id in self._rooms:
             raise CollectionExists(collection.id)
+        if (arrival := room.arriving(place)) is not None:
+            raise StoreIncompatible(
+                f"the collection {collection.id!r} is half moved here from {arrival.source}; let `shoal migrate` "
+                "finish that, or choose another name",
+                collection=collection.id,
+            )
         if place.exists():
             shutil.rmtree(place)
+        self._engine.check_space(Purpose.GROW, _FRESH_BYTES)
         (place / room.RUNS).mkdir(parents=True)
         dimension = collection.model.dimension
         images = points.create_shard(place / room.IMAGES, dimension)
         return images, points.create_shard(place / room.CLUSTERS, dimension)
+
+    async def _make(self, collection: Collection) -> room.Room:
+        """A collection that is empty, and does not exist yet."""
+        place = self._collections / check_collection_id(collection.id)
+        images, clusters = await self._engine.run(lambda: self._prepare(place, collection))
+        for field, kind in INDEXED.items():
+            await self._create_index(images, field, kind)
+        for field, kind in points.CLUSTER_FIELDS.items():
+            await self._create_index(clusters, field, kind)
+        return room.Room(place, collection, images, clusters)
 
     async def _create_index(self, shard: edge.EdgeShard, field: str, kind: FieldType) -> None:
         await self._engine.run(lambda: shard.update(points.create_index(field, kind)))
@@ -156,6 +184,12 @@ class EdgeStore(EdgeImages, EdgeClusters, EdgeHistory):
         new.save(new.record)
         files.sync_folder(self._collections)
         self._rooms[new.record.id] = new
+
+
+def _replace(found: room.Room, collection: Collection) -> None:
+    if collection.version != found.record.version + 1:
+        raise RecordChanged(collection.id)
+    found.save(collection)
 
 
 def _lock(folder: Path) -> IO[str]:

@@ -11,8 +11,8 @@ from shoal_server.domain.collection import Collection
 from shoal_server.domain.errors import CollectionNotFound, WrongDimension
 from shoal_server.domain.image import Vector
 
-#: Points in one upsert and in one read: some hundred kilobytes to a few megabytes on the wire.
-UPSERT_BATCH = 256
+#: Points given to the client at once, which may need several requests for them, and in one read.
+UPSERT_BATCH = 1024
 READ_BATCH = 1024
 
 
@@ -25,6 +25,11 @@ class Access:
         self._catalog = Catalog(connection)
         # Only a collection's existence and its model are taken from here: the rest of a record changes.
         self._known: dict[str, Collection] = {}
+
+    @property
+    def connection(self) -> Connection:
+        """To the server."""
+        return self._connection
 
     @contextlib.asynccontextmanager
     async def _within(self, collection: str) -> AsyncIterator[Collection]:
@@ -60,4 +65,4 @@ def check_dimension(record: Collection, vector: Vector) -> None:
     WrongDimension: the vector is not of the collection's model.
     """
     if vector.shape != (record.model.dimension,):
-        raise WrongDimension(vector.size, record.model.dimension, record.model.name)
+        raise WrongDimension(vector.size, record.model.dimension, record.model.name or "(unknown)")

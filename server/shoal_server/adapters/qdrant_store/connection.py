@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
+import logging
+import re
 from collections.abc import Iterator
 
 from qdrant_client import AsyncQdrantClient
@@ -14,8 +17,11 @@ from shoal_server.domain.errors import (
     Overloaded,
     ShoalError,
     StoreIncompatible,
+    StoreRefused,
     StoreUnavailable,
 )
+
+_log = logging.getLogger(__name__)
 
 #: Exact facet counts came with this version.
 MINIMUM_VERSION = (1, 12)
@@ -37,17 +43,42 @@ class Connection:
         self.location = location
 
     async def check_version(self) -> None:
-        """Raises:
-        StoreUnavailable: the server does not answer or refuses the API key.
-        StoreIncompatible: it is too old.
+        """Looks whether the server is there and is one that Shoal knows.
+
+        One whose version cannot be read, or is newer than the client's, is worked with, and the log says so: Qdrant
+        promises that client and server one minor version apart understand each other.
+
+        Raises:
+            StoreUnavailable: the server does not answer.
+            StoreIncompatible: it is too old.
         """
         with self.translated():
             version = (await self.client.info()).version
-        if tuple(int(part) for part in version.split("-")[0].split(".")[:2]) < MINIMUM_VERSION:
+        read = _read_version(version)
+        if read is None:
+            wanted = ".".join(map(str, MINIMUM_VERSION))
+            _log.warning(
+                "the Qdrant server %s says that its version is %r, which cannot be compared; Shoal needs at least %s",
+                self.location,
+                version,
+                wanted,
+            )
+            return
+        if read < MINIMUM_VERSION:
             wanted = ".".join(map(str, MINIMUM_VERSION))
             raise StoreIncompatible(
                 f"the Qdrant server {self.location} has version {version}, but Shoal needs at least {wanted}; upgrade "
                 "the server"
+            )
+        known = _read_version(importlib.metadata.version("qdrant-client"))
+        if known is not None and read > (known[0], known[1] + 1):
+            _log.warning(
+                "the Qdrant server %s has version %s, and Shoal's client for it knows versions up to %d.%d; if calls "
+                "fail, upgrade Shoal or its qdrant-client",
+                self.location,
+                version,
+                known[0],
+                known[1] + 1,
             )
 
     @contextlib.contextmanager
@@ -70,8 +101,16 @@ class Connection:
             if status in _MISSING and collection is not None:
                 raise CollectionNotFound(collection) from error
             if status in _REFUSED:
-                raise StoreUnavailable(self.location, "it refuses the API key; set the right one") from error
+                raise StoreRefused(
+                    self.location, "it refuses the API key; set the right one with SHOAL_QDRANT_API_KEY"
+                ) from error
             raise StoreUnavailable(self.location, _problem(error)) from error
+
+
+def _read_version(version: str) -> tuple[int, int] | None:
+    """Major and minor; None if these are no numbers, as in a build of a branch."""
+    found = re.match(r"v?(\d+)\.(\d+)", version)
+    return None if found is None else (int(found[1]), int(found[2]))
 
 
 def _status(error: Exception) -> str | None:
@@ -88,4 +127,8 @@ def _status(error: Exception) -> str | None:
 
 def _problem(error: Exception) -> str:
     details = getattr(error, "details", None)
-    return str(details()) if callable(details) else str(error)
+    if callable(details):
+        return str(details())
+    # A timeout over REST says nothing but its name.
+    source = getattr(error, "source", error)
+    return str(source) or type(source).__name__

@@ -6,26 +6,26 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 from uuid import UUID
 
-import numpy as np
-from numpy.typing import NDArray
 from qdrant_client import models
 
 from shoal_server.adapters.qdrant_store import points
-from shoal_server.adapters.qdrant_store.access import READ_BATCH, UPSERT_BATCH, Access, check_dimension
-from shoal_server.adapters.qdrant_store.filters import to_filter
+from shoal_server.adapters.qdrant_store.access import READ_BATCH, UPSERT_BATCH, check_dimension
+from shoal_server.adapters.qdrant_store.foreign_payload import to_cluster_id
+from shoal_server.adapters.qdrant_store.layout import Layout
+from shoal_server.adapters.qdrant_store.nearest import QdrantNearest
 from shoal_server.application.capture_order import page_in_capture_order
-from shoal_server.application.ports import DIVERSE_AMONG, CapturePosition, StoredVectors
-from shoal_server.domain.diversity import diverse_order
+from shoal_server.application.ports import CapturePosition, StoredVectors
+from shoal_server.domain.errors import CollectionNotFound
 from shoal_server.domain.filters import ImageFilter
-from shoal_server.domain.image import Image, ScoredImage, Vector
+from shoal_server.domain.image import Image, Vector
 from shoal_server.domain.payload import CAPTURED_LOCAL, CLUSTER_ID, said
 
 _ID_BATCH = 1000
 _FIRST_FACETS = 1024
 
 
-class QdrantImages(Access):
-    """Images and their vectors: the points of the Qdrant collection that has the collection's name.
+class QdrantImages(QdrantNearest):
+    """Images and their vectors: the points of the Qdrant collection that has the collection's name, or is attached.
 
     Every write waits until it is applied: an unwaited one is durable but would not be seen by the next read.
     """
@@ -35,8 +35,9 @@ class QdrantImages(Access):
 
         Raises:
             WrongDimension: a vector is not of the collection's model; nothing is stored.
+            AttachedCollection: the points are somebody else's.
         """
-        async with self._within(collection) as record:
+        async with self._own_points(collection, "images cannot be put into it") as record:
             for _, vector in images:
                 check_dimension(record, vector)
             for start in range(0, len(images), UPSERT_BATCH):
@@ -45,41 +46,63 @@ class QdrantImages(Access):
 
     async def get_images(self, collection: str, ids: Sequence[UUID]) -> dict[UUID, Image]:
         """The images of these ids; unknown ids are absent."""
-        found = await self._retrieve(collection, ids, with_payload=True, with_vectors=False)
-        return {image.id: image for image in map(points.to_image, found)}
+        layout, _, found = await self._retrieve(collection, ids, with_payload=True, with_vectors=False)
+        return {image.id: image for image in map(layout.to_image, found)}
 
     async def get_vectors(self, collection: str, ids: Sequence[UUID]) -> dict[UUID, Vector]:
-        """The unit vectors of these ids; unknown ids are absent."""
-        found = await self._retrieve(collection, ids, with_payload=False, with_vectors=True)
-        return {UUID(str(point.id)): points.to_vector(point) for point in found}
+        """The unit vectors of these ids; unknown ids are absent.
+
+        Raises:
+            StoreIncompatible: the points are somebody else's, who has made them again with vectors of another length.
+        """
+        layout, dimension, found = await self._retrieve(collection, ids, with_payload=False, with_vectors=True)
+        read = ((point, layout.to_vector(point)) for point in found)
+        vectors = {layout.image_id(point.id): vector for point, vector in read if vector is not None}
+        layout.check_vectors(dimension, list(vectors.values()))
+        return vectors
 
     async def delete_images(self, collection: str, ids: Sequence[UUID]) -> None:
-        """Removes images; unknown ids are passed over."""
-        async with self._within(collection):
+        """Removes images; unknown ids are passed over.
+
+        Raises:
+            AttachedCollection: the points are somebody else's.
+        """
+        async with self._own_points(collection, "images cannot be removed from it"):
             for start in range(0, len(ids), _ID_BATCH):
                 batch = models.PointIdsList(points=[str(each) for each in ids[start : start + _ID_BATCH]])
                 await self._client.delete(collection, batch, wait=True)
 
     async def count_images(self, collection: str, where: ImageFilter) -> int:
         """How many images, exactly."""
-        async with self._within(collection):
-            return (await self._client.count(collection, to_filter(where), exact=True)).count
+        async with self._points(collection) as (_, layout):
+            return (await self._client.count(layout.source, layout.where(where), exact=True)).count
 
     async def count_by_cluster(self, collection: str) -> dict[int, int]:
         """Images per cluster id, exactly; ids without images are absent."""
         counts = await self.count_by(collection, CLUSTER_ID, ImageFilter())
-        return {int(cluster): count for cluster, count in counts.items()}
+        # Whatever an owner writes under the key of an attached collection is no cluster if it cannot be its id.
+        found = ((to_cluster_id(value), count) for value, count in counts.items())
+        return {cluster: count for cluster, count in found if cluster is not None}
 
     async def count_by(self, collection: str, field: str, where: ImageFilter) -> dict[str | int, int]:
-        """Images per value of a field with an index, exactly; values without images are absent."""
-        condition = to_filter(where)
-        limit = _FIRST_FACETS
-        async with self._within(collection):
-            # The server keeps a queue of the limit's length, so it begins small.
-            while (
-                len(hits := (await self._client.facet(collection, field, condition, limit, exact=True)).hits) == limit
-            ):
-                limit *= 16
+        """Images per value of a field with an index, exactly; values without images are absent.
+
+        Raises:
+            InvalidField: the points are somebody else's and have no index on that field.
+        """
+        async with self._points(collection) as (_, layout):
+            key = layout.key(field)
+            if key is None:
+                return {}
+            condition = layout.where(where)
+            limit = _FIRST_FACETS
+            async with self._indexed(layout, field, "counted by it"):
+                # The server keeps a queue of the limit's length, so it begins small.
+                while (
+                    len(hits := (await self._client.facet(layout.source, key, condition, limit, exact=True)).hits)
+                    == limit
+                ):
+                    limit *= 16
         # In a server's index a value that no point has any more may stay, with a count of 0.
         return {hit.value: hit.count for hit in hits if hit.count}
 
@@ -87,20 +110,25 @@ class QdrantImages(Access):
         self, collection: str, where: ImageFilter, after: UUID | None, limit: int
     ) -> tuple[list[Image], UUID | None]:
         """Images in the order of their ids, and what to pass as ``after`` for the next page."""
-        async with self._within(collection):
+        async with self._points(collection) as (_, layout):
             found, following = await self._client.scroll(
-                collection,
-                to_filter(where),
+                layout.source,
+                layout.where(where),
                 limit,
-                offset=None if after is None else str(after),
+                offset=None if after is None else layout.point_id(after),
                 with_payload=True,
             )
-        return [points.to_image(point) for point in found], None if following is None else UUID(str(following))
+        images = [layout.to_image(point) for point in found]
+        return images, None if following is None else layout.image_id(_id(following))
 
     async def page_by_capture(
         self, collection: str, where: ImageFilter, after: CapturePosition | None, limit: int, descending: bool
     ) -> tuple[list[Image], CapturePosition | None]:
-        """Images in the order of what the camera's clock showed, then of their ids, and where the next page begins."""
+        """Images in the order of what the camera's clock showed, then of their ids, and where the next page begins.
+
+        Raises:
+            InvalidField: the points are somebody else's and have no index on that time.
+        """
         return await page_in_capture_order(self, collection, where, after, limit, descending)
 
     async def first_by_capture(self, collection: str, where: ImageFilter, limit: int, descending: bool) -> list[Image]:
@@ -108,106 +136,95 @@ class QdrantImages(Access):
         order = models.OrderBy(
             key=CAPTURED_LOCAL, direction=models.Direction.DESC if descending else models.Direction.ASC
         )
-        async with self._within(collection):
-            found, _ = await self._client.scroll(collection, to_filter(where), limit, order_by=order, with_payload=True)
-        return [points.to_image(point) for point in found]
-
-    async def query_images(
-        self,
-        collection: str,
-        vector: Vector,
-        where: ImageFilter,
-        limit: int,
-        offset: int = 0,
-        score_threshold: float | None = None,
-        diversity: float = 0.0,
-    ) -> list[ScoredImage]:
-        """The images nearest to a vector by cosine similarity, best first, or in an order that prefers what is new.
-
-        A server searches exactly until it has built an index (about 10 MB of vectors), then approximately.
-
-        Raises:
-            WrongDimension: the vector is not of the collection's model.
-        """
-        diverse = diversity > 0
-        async with self._within(collection) as record:
-            check_dimension(record, vector)
-            answer = await self._client.query_points(
-                collection,
-                vector.tolist(),
-                query_filter=to_filter(where),
-                limit=DIVERSE_AMONG if diverse else limit,
-                offset=0 if diverse else offset,
-                score_threshold=score_threshold,
-                with_payload=True,
-                with_vectors=diverse,
+        async with self._points(collection) as (_, layout), self._indexed(layout, CAPTURED_LOCAL, "ordered by it"):
+            found, _ = await self._client.scroll(
+                layout.source, layout.where(where), limit, order_by=order, with_payload=True
             )
-        found = answer.points
-        if diverse:
-            # Not the server's own reordering: the oldest version that is supported does not have it, and both stores
-            # must answer alike.
-            scores = np.array([point.score for point in found], dtype=np.float32)
-            order = diverse_order(scores, points.to_vectors(found), diversity, offset + limit)
-            found = [found[row] for row in order[offset:]]
-        return [ScoredImage(points.to_image(point), point.score) for point in found]
-
-    async def query_neighbors(
-        self, collection: str, vectors: NDArray[np.float32], where: ImageFilter, limit: int
-    ) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        """Cluster ids (-1 for none) and cosine similarities of each row's nearest images, best first.
-
-        Raises:
-            WrongDimension: the vectors are not of the collection's model.
-        """
-        condition = to_filter(where)
-        async with self._within(collection) as record:
-            for vector in vectors:
-                check_dimension(record, vector)
-            requests = [
-                models.QueryRequest(query=vector.tolist(), filter=condition, limit=limit, with_payload=[CLUSTER_ID])
-                for vector in vectors
-            ]
-            answers = await self._client.query_batch_points(collection, requests) if requests else []
-        return [
-            (
-                points.group_ids(answer.points, CLUSTER_ID),
-                np.array([point.score for point in answer.points], dtype=np.float32),
-            )
-            for answer in answers
-        ]
+        images = [layout.to_image(point) for point in found]
+        # What an owner has there may be no time that Shoal can read.
+        return [image for image in images if image.metadata.captured_at is not None]
 
     async def scan_vectors(
         self, collection: str, with_vectors: bool = True, batch: int = READ_BATCH
     ) -> AsyncIterator[StoredVectors]:
-        """The whole collection in batches, in the order of the ids."""
+        """The whole collection in batches, in the order of the ids.
+
+        Raises:
+            StoreIncompatible: the points are somebody else's, who has made them again with vectors of another length.
+        """
         after: Any = None
         while True:
-            async with self._within(collection):
+            async with self._points(collection) as (record, layout):
                 found, after = await self._client.scroll(
-                    collection, limit=batch, offset=after, with_payload=points.SCANNED, with_vectors=with_vectors
+                    layout.source,
+                    layout.where(ImageFilter()),
+                    limit=batch,
+                    offset=after,
+                    with_payload=list(layout.scanned),
+                    with_vectors=layout.vectors if with_vectors else False,
                 )
             if found:
-                yield points.to_stretch(found, with_vectors)
+                stretch = layout.to_stretch(found, with_vectors)
+                if with_vectors:
+                    layout.check_vectors(record.model.dimension, stretch.vectors)
+                yield stretch
+            if after is None:
+                return
+
+    async def unclustered(self, collection: str) -> AsyncIterator[list[UUID]]:
+        """The ids of all images in no cluster, in batches; nothing else of them is read."""
+        after: Any = None
+        while True:
+            async with self._points(collection) as (_, layout):
+                found, after = await self._client.scroll(
+                    layout.source,
+                    layout.where(ImageFilter(unclustered=True)),
+                    _ID_BATCH,
+                    offset=after,
+                    with_payload=False,
+                    with_vectors=False,
+                )
+            yield [layout.image_id(point.id) for point in found]
             if after is None:
                 return
 
     async def set_group(self, collection: str, field: str, group_id: int | None, ids: Sequence[UUID]) -> None:
-        """Writes one id (None removes it) to existing images and touches nothing else of their payload."""
-        async with self._within(collection):
+        """Writes one id (None removes it) to existing images and touches nothing else of their payload.
+
+        Of somebody else's points only the cluster is written; what arrives while another server detaches is taken back.
+
+        Raises:
+            CollectionNotFound: it does not exist, or is not attached any more.
+        """
+        async with self._points(collection) as (record, layout):
+            key = layout.key(field)
+            if key is None:
+                return
+            await self._confirm(record)
             for start in range(0, len(ids), _ID_BATCH):
                 # By filter: a server answers an unknown id with an error, though the others are written.
-                batch = points.of_ids(ids[start : start + _ID_BATCH])
+                batch = points.of_ids([layout.point_id(each) for each in ids[start : start + _ID_BATCH]])
                 if group_id is None:
-                    await self._client.delete_payload(collection, [field], batch, wait=True)
-                else:
-                    await self._client.set_payload(collection, {field: group_id}, batch, wait=True)
+                    await self._client.delete_payload(layout.source, [key], batch, wait=True)
+                    continue
+                await self._client.set_payload(layout.source, {key: group_id}, batch, wait=True)
+                try:
+                    await self._confirm(record)
+                except CollectionNotFound:
+                    # Whoever cleaned the points may have been past these.
+                    await self._client.delete_payload(layout.source, [key], batch, wait=True)
+                    raise
 
     async def update_image(self, collection: str, image: Image) -> None:
-        """Writes what people say of an existing image: its uri, also_at, tags and attributes, and nothing else."""
+        """Writes what people say of an existing image: its uri, also_at, tags and attributes, and nothing else.
+
+        Raises:
+            AttachedCollection: the points are somebody else's.
+        """
         fields, absent = said(image)
         # By filter, as in set_group. All at once; a crash before the second call leaves only empty fields.
-        of_image = points.of_ids([image.id])
-        async with self._within(collection):
+        of_image = points.of_ids([str(image.id)])
+        async with self._own_points(collection, "its images cannot be changed"):
             await self._client.set_payload(collection, fields, of_image, wait=True)
             if absent:
                 await self._client.delete_payload(collection, absent, of_image, wait=True)
@@ -219,12 +236,25 @@ class QdrantImages(Access):
 
     async def _retrieve(
         self, collection: str, ids: Sequence[UUID], with_payload: bool, with_vectors: bool
-    ) -> list[models.Record]:
+    ) -> tuple[Layout, int, list[models.Record]]:
+        """The layout, the dimension of the vectors that there should be, and the points."""
         found: list[models.Record] = []
-        async with self._within(collection):
+        async with self._points(collection) as (record, layout):
             for start in range(0, len(ids), READ_BATCH):
-                batch = [str(each) for each in ids[start : start + READ_BATCH]]
-                found += await self._client.retrieve(
-                    collection, batch, with_payload=with_payload, with_vectors=with_vectors
+                batch = [layout.point_id(each) for each in ids[start : start + READ_BATCH]]
+                vectors = layout.vectors if with_vectors else False
+                if layout.own:
+                    found += await self._client.retrieve(layout.source, batch, with_payload, vectors)
+                    continue
+                # Not every point is an image there.
+                among = models.Filter(must=[points.of_ids(batch), layout.where(ImageFilter()) or models.Filter()])
+                stretch, _ = await self._client.scroll(
+                    layout.source, among, len(batch), with_payload=with_payload, with_vectors=vectors
                 )
-        return found
+                found += stretch
+        return layout, record.model.dimension, found
+
+
+def _id(offset: Any) -> int | str:
+    """Where a scroll goes on, as the id that it is."""
+    return offset if isinstance(offset, int) else str(offset)

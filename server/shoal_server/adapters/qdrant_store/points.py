@@ -20,6 +20,8 @@ RUN = "run"
 KIND = "kind"
 COLLECTION = "collection"
 RECORD = "record"
+#: Of a record that is only replaced by its next version.
+VERSION = "version"
 _LOCATION = "location"
 
 #: Namespace of the ids of points that are not images.
@@ -41,12 +43,12 @@ SCANNED = [*GROUP_FIELDS, CAPTURED_AT, _LOCATION]
 CLUSTER_FIELDS = {RUN: FieldType.KEYWORD, CLUSTER_ID: FieldType.INTEGER}
 
 #: Indexed fields of a point that is a record.
-RECORD_FIELDS = {KIND: FieldType.KEYWORD, COLLECTION: FieldType.KEYWORD}
+RECORD_FIELDS = {KIND: FieldType.KEYWORD, COLLECTION: FieldType.KEYWORD, VERSION: FieldType.INTEGER}
 
 
-def of_ids(ids: Sequence[UUID]) -> models.Filter:
+def of_ids(ids: Sequence[int | str]) -> models.Filter:
     """The points of these ids, as far as they exist."""
-    return models.Filter(must=[models.HasIdCondition(has_id=[str(each) for each in ids])])
+    return models.Filter(must=[models.HasIdCondition(has_id=list(ids))])
 
 
 def matching(**fields: str) -> models.Filter:
@@ -80,17 +82,12 @@ def to_cluster(point: models.Record) -> Cluster:
     return records.cluster_from_record(point.payload or {}, to_vector(point))
 
 
-def to_vector(point: models.Record) -> Vector:
+def to_vector(point: models.Record | models.ScoredPoint) -> Vector:
     """The unnamed vector of a point that was read with it."""
     return np.asarray(point.vector, dtype=np.float32)
 
 
-def to_vectors(found: Sequence[models.ScoredPoint]) -> NDArray[np.float32]:
-    """The unnamed vectors of points that were read with them, float32 (n, dimension)."""
-    return np.array([point.vector for point in found], dtype=np.float32)
-
-
-def group_ids(found: Sequence[models.Record] | Sequence[models.ScoredPoint], field: str) -> NDArray[np.int64]:
+def group_ids(found: Sequence[models.Record | models.ScoredPoint], field: str) -> NDArray[np.int64]:
     """The ids that points have in one of the payload's group fields, int64 (n,), -1 for none."""
     return np.array([(point.payload or {}).get(field, NOISE) for point in found], dtype=np.int64)
 

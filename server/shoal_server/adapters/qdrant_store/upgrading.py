@@ -17,9 +17,14 @@ _log = logging.getLogger(__name__)
 _BATCH = 1024
 
 
-async def upgrade_images(client: AsyncQdrantClient, collection: str) -> None:
-    """Makes what is missing, once. When it returns, the indexes are there: counts and orders need them."""
-    info = await client.get_collection(collection)
+async def upgrade_images(client: AsyncQdrantClient, collection: str, info: models.CollectionInfo) -> None:
+    """Makes what is missing, once. When it returns, the indexes are there: counts and orders need them.
+
+    Args:
+        client: leads to the server.
+        collection: of images.
+        info: what the server says of it.
+    """
     present = info.payload_schema
     if INDEXED.keys() <= present.keys():
         return

@@ -23,6 +23,13 @@ from shoal_server.domain.run import ClusteringParameters, Method, RunStage
 
 _log = logging.getLogger(__name__)
 
+#: What most likely ended a worker process, and what to do.
+_HINTS = {
+    "SIGKILL": f", most likely because the machine ran out of memory: {worker.MORE_MEMORY}",
+    "SIGABRT": f", which libraries do that run out of memory: {worker.MORE_MEMORY}",
+    "SIGBUS": ", most likely because the disk is full: make room and run it again",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class _Worker:
@@ -49,6 +56,8 @@ class WorkerClusterer:
         self._lock = asyncio.Lock()
         self._worker: _Worker | None = None
         self._closed = False
+        #: How often the process ended without having been asked to.
+        self.deaths = 0
 
     async def start(self) -> None:
         """Starts the process, which then warms itself up; without this, the first job does so and waits for it."""
@@ -95,6 +104,7 @@ class WorkerClusterer:
 
     async def _living_worker(self) -> _Worker:
         if self._worker is not None and not self._worker.process.is_alive():
+            self.deaths += 1
             await self._kill()
         if self._closed:
             raise ShuttingDown
@@ -134,6 +144,7 @@ class WorkerClusterer:
         try:
             return await asyncio.to_thread(call)
         except (EOFError, OSError) as error:
+            self.deaths += not self._closed
             await self._kill()
             raise ClusteringFailed(_epitaph(living.process.exitcode)) from error
 
@@ -151,7 +162,7 @@ def _epitaph(exit_code: int | None) -> str:
     if exit_code is None or exit_code >= 0:
         return f"the worker process ended with exit code {exit_code}"
     name = signal.Signals(-exit_code).name
-    hint = ", most likely because the machine ran out of memory" if name == "SIGKILL" else ""
+    hint = _HINTS.get(name, "; the server's log may say more")
     return f"the worker process was ended by {name}{hint}"
 
 

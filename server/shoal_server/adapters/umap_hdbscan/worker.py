@@ -18,7 +18,11 @@ from pathlib import Path
 import numpy as np
 
 from shoal_server.application.ports import Before
+from shoal_server.domain.full_disk import is_full
 from shoal_server.domain.run import ClusteringParameters, RunStage, Trial
+
+#: What to do where there was too little memory.
+MORE_MEMORY = "give the machine more, or stop what else uses it, and run it again"
 
 #: How much the worker stands back for the server, on the scale of ``nice``.
 _NICENESS = 10
@@ -157,4 +161,13 @@ def _work(job: Job, connection: Connection) -> Done:
 
 
 def _failed(error: Exception) -> Failed:
-    return Failed(f"{type(error).__name__}: {error}", traceback.format_exc())
+    return Failed(_problem(error), traceback.format_exc())
+
+
+def _problem(error: Exception) -> str:
+    """What happened, for people."""
+    if isinstance(error, MemoryError):
+        return f"the worker process ran out of memory ({error}): {MORE_MEMORY}"
+    if isinstance(error, OSError) and is_full(error):
+        return "there is no space left for its temporary files: make room and run it again"
+    return f"{type(error).__name__}: {error}"

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
+from shoal_server.domain.attachment import Attachment, Distance
 from shoal_server.domain.collection import Collection, EmbeddingModel
 from shoal_server.domain.records.values import Record, optional_iso, optional_time
 from shoal_server.domain.schedule import Schedule
@@ -25,12 +26,15 @@ def collection_to_record(collection: Collection) -> Record:
         "next_place_id": int(collection.next_place_id),
         "next_moment_id": int(collection.next_moment_id),
         "schedule": None if collection.schedule is None else _schedule_to_record(collection.schedule),
+        "attachment": None if collection.attachment is None else _attachment_to_record(collection.attachment),
+        "version": int(collection.version),
+        "clusters_version": int(collection.clusters_version),
     }
 
 
 def collection_from_record(record: Mapping[str, Any]) -> Collection:
     """The inverse of :func:`collection_to_record`."""
-    model, schedule = record["model"], record.get("schedule")
+    model, schedule, attachment = record["model"], record.get("schedule"), record.get("attachment")
     return Collection(
         id=record["id"],
         model=EmbeddingModel(name=model["name"], digest=model["digest"], dimension=int(model["dimension"])),
@@ -42,6 +46,24 @@ def collection_from_record(record: Mapping[str, Any]) -> Collection:
         next_place_id=int(record.get("next_place_id", 1)),
         next_moment_id=int(record.get("next_moment_id", 1)),
         schedule=None if schedule is None else _schedule_from_record(schedule),
+        attachment=None if attachment is None else _attachment_from_record(attachment),
+        version=int(record.get("version", 0)),
+        clusters_version=int(record.get("clusters_version", 0)),
+    )
+
+
+def _attachment_to_record(attachment: Attachment) -> Record:
+    return {**asdict(attachment), "distance": attachment.distance.value}
+
+
+def _attachment_from_record(record: Mapping[str, Any]) -> Attachment:
+    return Attachment(
+        source=record["source"],
+        vector=record["vector"],
+        distance=Distance(record["distance"]),
+        payload_key=record["payload_key"],
+        where=record["where"],
+        made_index=record["made_index"],
     )
 
 

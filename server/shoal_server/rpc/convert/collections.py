@@ -5,9 +5,17 @@ from __future__ import annotations
 from shoal.v1 import collection_pb2
 from shoal_server.application.overview import CountedCollection
 from shoal_server.application.scheduling import ScheduleStatus
+from shoal_server.domain.attachment import Attachment, Distance
 from shoal_server.rpc.convert.schedules import schedule, schedule_state
 from shoal_server.rpc.convert.values import timestamp
 from shoal_server.rpc.resource_names import collection_name, run_name
+
+_DISTANCES = {
+    Distance.COSINE: collection_pb2.DISTANCE_COSINE,
+    Distance.DOT: collection_pb2.DISTANCE_DOT,
+    Distance.EUCLID: collection_pb2.DISTANCE_EUCLID,
+    Distance.MANHATTAN: collection_pb2.DISTANCE_MANHATTAN,
+}
 
 
 def collection(counted: CountedCollection, status: ScheduleStatus) -> collection_pb2.Collection:
@@ -19,7 +27,7 @@ def collection(counted: CountedCollection, status: ScheduleStatus) -> collection
             name=record.model.name,
             digest=record.model.digest,
             dimension=record.model.dimension,
-            distance=collection_pb2.DISTANCE_COSINE,
+            distance=_DISTANCES[record.attachment.distance] if record.attachment else collection_pb2.DISTANCE_COSINE,
         ),
         create_time=timestamp(record.created_at),
         image_count=counted.images,
@@ -28,4 +36,14 @@ def collection(counted: CountedCollection, status: ScheduleStatus) -> collection
         active_run="" if record.active_run is None else run_name(record.id, record.active_run),
         schedule=schedule(status.schedule),
         schedule_state=schedule_state(status),
+        attachment=None if record.attachment is None else _attachment(record.attachment),
+    )
+
+
+def _attachment(attachment: Attachment) -> collection_pb2.Attachment:
+    return collection_pb2.Attachment(
+        source=attachment.source,
+        vector=attachment.vector,
+        payload_key=attachment.payload_key,
+        filter_json=attachment.where,
     )

@@ -13,14 +13,16 @@ from shoal_server.rpc.resource_names import cluster_name, collection_name
 
 Id = TypeVar("Id")
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
 
 def timestamp(moment: datetime | None) -> Timestamp | None:
     """An aware moment, or a local time as if it were UTC; None stays None."""
     if moment is None:
         return None
-    stamp = Timestamp()
-    stamp.FromDatetime(moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC))
-    return stamp
+    since = (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)) - _EPOCH
+    # Not FromDatetime: it takes four times as long, and a page has a thousand of them.
+    return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1000)
 
 
 def cluster_or_none(collection_id: str, cluster_id: int | None) -> str:

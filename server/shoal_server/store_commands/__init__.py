@@ -1,0 +1,1 @@
+"""Commands about what a server stores, for when it does not run."""

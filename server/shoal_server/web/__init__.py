@@ -1,0 +1,1 @@
+"""HTTP: what machines that watch a server ask for."""
