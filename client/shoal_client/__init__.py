@@ -11,6 +11,7 @@ with Client("127.0.0.1:50051") as client:
         print(match.score, match.image.uri)
 """
 
+from shoal_client import _grpc_log  # noqa: F401 - before anything that imports gRPC
 from shoal_client.areas.runs import check_complete
 from shoal_client.async_client import AsyncClient
 from shoal_client.async_collection import AsyncCollection

@@ -59,6 +59,8 @@ async def _serve(settings: Settings, ready_file: Path | None) -> None:
     # Threads of one pass that wait for each other would keep the cores from those that decode the next images. Read
     # once, when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Lines of its own among the log, one for every stranger who sends something else than TLS.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     # Building the adapters imports the frameworks, which takes seconds: not before the settings are known to be right.
     from shoal_server.bootstrap import running
 

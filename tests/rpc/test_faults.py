@@ -34,6 +34,7 @@ from shoal.v1.collection_service_pb2 import (
     ListCollectionsRequest,
 )
 from shoal.v1.image_service_pb2 import ListImagesRequest, SearchImagesRequest
+from shoal_client import AsyncClient, Unavailable
 from shoal_server.adapters.edge_store import EdgeStore
 from shoal_server.application import clustering
 from tests.fakes import FakeClusterer, picture
@@ -320,3 +321,15 @@ async def test_parameters_that_cannot_be_met_fail_with_a_reason(served: Served) 
         run = response.clustering_run
     assert run.state == RUN_STATE_FAILED
     assert "more than half of the 36 images" in run.error.message
+
+
+async def test_a_client_does_not_repeat_what_the_server_has_answered(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await served.three_colors()
+    await served.recluster()
+    calls = stumble(monkeypatch, "count_by_cluster", times=1000)
+    async with AsyncClient(served.address) as client:
+        with pytest.raises(Unavailable, match="it stumbled"):
+            await anext(client.collection("photos").clusters())
+    assert calls() == 1

@@ -106,6 +106,12 @@ async def test_a_server_that_is_not_there_is_named_at_once(over_grpc: bool) -> N
     assert time.monotonic() - began < 20
 
 
+async def test_an_address_of_which_only_the_port_of_grpc_is_right_is_refused(qdrant: StandIn) -> None:
+    wrong = f"http://127.0.0.1:{free_port()}"
+    with pytest.raises(StoreUnavailable, match=wrong):
+        await QdrantStore.connect(wrong, grpc_port=qdrant.grpc_port)
+
+
 async def test_a_server_that_comes_up_later_is_waited_for(qdrant: StandIn) -> None:
     qdrant.stop()
     opening = asyncio.create_task(QdrantStore.connect(qdrant.url, grpc_port=qdrant.grpc_port, wait_s=120))

@@ -46,7 +46,7 @@ def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatc
     for name in ("QDRANT_URL", "KEYS_FILE", "HTTP_LISTEN", "RECLUSTER_GROWTH", "MODEL"):
         monkeypatch.setenv(f"SHOAL_{name}", "")
     settings = Settings()
-    assert settings.keys_file is settings.qdrant_url is settings.http_listen is None
+    assert (settings.keys_file, settings.qdrant_url, settings.http_listen) == (None, None, None)
     assert settings.recluster_growth == 0.2
 
 

@@ -54,10 +54,12 @@ def attach(
         print_json(collection_record(made))
         return
     to = console()
+    # As the server has it: what was left empty here is not.
+    key = payload_key if made.attachment is None else made.attachment.payload_key
     by = "text, picture, vector and point" if made.model.name else "vector and point, but not by text or picture"
     lines = [
         f"attached to {source} as {made.id}: {made.image_count} points of {made.model.dimension} dimensions",
-        f"the cluster's id will be the field {payload_key} of their payload; nothing else of it is changed",
+        f"the cluster's id will be the field {key} of their payload; nothing else of it is changed",
         f"clusters can be looked up by {by}",
         f"cluster it now: {command_line('cluster', collection=made.id, server=server)}",
     ]

@@ -244,7 +244,7 @@ class InvalidName(Invalid):
     reason = "INVALID_NAME"
 
     def __init__(self, name: str, form: str) -> None:
-        super().__init__(f"{name[:200]!r} is not of the form {form}", name=name[:200])
+        super().__init__(f"{name[:200]!r} does not have the form of {form}", name=name[:200])
 
 
 class InvalidPageToken(Invalid):

@@ -12,6 +12,9 @@ from grpc_status import rpc_status
 from shoal_server.rpc.errors import status_of
 from shoal_server.rpc.request_headers import answer_headers
 
+#: https://github.com/grpc/proposal/blob/master/A6-client-retries.md#pushback
+_NO_REPETITION = ("grpc-retry-pushback-ms", "-1")
+
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 #: A handler with one answer: from the request, or the iterator of requests, and the context.
@@ -114,5 +117,8 @@ async def abort(context: Context, error: Exception) -> NoReturn:
     status = rpc_status.to_status(status_of(error))
     # What was set before does not go with an error by itself.
     headers = (*(status.trailing_metadata or ()), *answer_headers())
+    if status.code is grpc.StatusCode.UNAVAILABLE:
+        # The client repeats calls that nobody answers. This one was answered, after what could be repeated here was.
+        headers = (*headers, _NO_REPETITION)
     await context.abort(status.code, status.details, headers)
     raise AssertionError("abort returned")
