@@ -27,7 +27,8 @@ async def copy_apart(source: Path, target: Path) -> None:
         sparse.__file__,
         str(source),
         str(target),
-        stdin=asyncio.subprocess.DEVNULL,
+        # It ends when this one does, in whatever way.
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
     )

@@ -12,15 +12,7 @@ import sys
 
 import qdrant_edge as edge
 
-
-def die_with_parent() -> None:
-    """Ends this process when the other end of its standard input is closed, however the parent ended."""
-    if sys.platform != "win32":
-        import fcntl
-
-        # A watching thread would wait for the interpreter lock; the default action of SIGIO needs nobody.
-        fcntl.fcntl(0, fcntl.F_SETOWN, os.getpid())
-        fcntl.fcntl(0, fcntl.F_SETFL, fcntl.fcntl(0, fcntl.F_GETFL) | os.O_ASYNC)
+from shoal_server.adapters.edge_store.sparse import die_with_parent
 
 
 def give_way() -> None:

@@ -17,7 +17,9 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
@@ -40,6 +42,8 @@ CORRECTIONS = "corrections"
 NEW_IMAGES = "images.new"
 OLD_IMAGES = "images.old"
 
+#: How often what a crash left is tried to be removed, and seconds in between.
+_CLEARING, _CLEARING_PAUSE_S = 30, 0.1
 #: Writes between two flushes. What is not flushed is read again from the write-ahead log when the shard is opened.
 _FLUSH_EVERY = 5_000
 
@@ -182,4 +186,14 @@ def _finish_swap(folder: Path) -> None:
         files.sync_folder(folder)
     for leftover in (NEW_IMAGES, OLD_IMAGES):
         if (folder / leftover).exists():
-            shutil.rmtree(folder / leftover)
+            _clear(folder / leftover)
+
+
+def _clear(folder: Path) -> None:
+    """Removes a folder that a process of a server which was killed may still write to, for the moment until it ends."""
+    for _ in range(_CLEARING):
+        with suppress(OSError):
+            shutil.rmtree(folder)
+            return
+        time.sleep(_CLEARING_PAUSE_S)
+    shutil.rmtree(folder)

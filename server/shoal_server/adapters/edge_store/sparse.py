@@ -80,7 +80,19 @@ def _copy(source: Path, target: Path) -> None:
         writer.truncate(size)
 
 
+def die_with_parent() -> None:
+    """Ends this process when the other end of its standard input is closed, however the parent ended."""
+    if sys.platform != "win32":
+        import fcntl
+
+        # A watching thread would wait for the interpreter lock; the default action of SIGIO needs nobody.
+        fcntl.fcntl(0, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(0, fcntl.F_SETFL, fcntl.fcntl(0, fcntl.F_GETFL) | os.O_ASYNC)
+
+
 if __name__ == "__main__":
+    # Whoever starts next clears away what it has copied.
+    die_with_parent()
     try:
         copy_tree(Path(sys.argv[1]), Path(sys.argv[2]))
     except OSError as failure:
