@@ -249,13 +249,7 @@ class Catalog:
             if self._made:
                 return
             with self._connection.translated():
-                if not await self._client.collection_exists(CATALOG):
-                    try:
-                        await self._client.create_collection(CATALOG, vectors_config={})
-                    except Exception:
-                        # Another server that starts at the same time may have been faster.
-                        if not await self._client.collection_exists(CATALOG):
-                            raise
+                await self._connection.make_collection(CATALOG)
                 # Again each time: a crash may have come between, and what exists stays.
                 for field, kind in points.RECORD_FIELDS.items():
                     await self._client.create_payload_index(CATALOG, field, points.SCHEMA[kind], wait=True)

@@ -356,13 +356,7 @@ class QdrantChanges:
             if self._made:
                 return
             with self._connection.translated():
-                if not await self._client.collection_exists(CHANGES):
-                    try:
-                        await self._client.create_collection(CHANGES, vectors_config={})
-                    except Exception:
-                        # Another server that starts at the same time may have been faster.
-                        if not await self._client.collection_exists(CHANGES):
-                            raise
+                await self._connection.make_collection(CHANGES)
                 for name in _KEYWORDS:
                     await self._client.create_payload_index(CHANGES, name, models.PayloadSchemaType.KEYWORD, wait=True)
             self._made = True

@@ -84,6 +84,16 @@ class Connection:
                 known[1] + 1,
             )
 
+    async def make_collection(self, name: str) -> None:
+        """Makes a collection without vectors, if there is none of that name."""
+        if not await self.client.collection_exists(name):
+            try:
+                await self.client.create_collection(name, vectors_config={})
+            except Exception:
+                # Another server that starts at the same time may have been faster.
+                if not await self.client.collection_exists(name):
+                    raise
+
     @contextlib.contextmanager
     def translated(self, collection: str | None = None) -> Iterator[None]:
         """Turns the client's errors into Shoal's, once and with their cause.
