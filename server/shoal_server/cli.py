@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from shoal_server import logs
 from shoal_server.domain.errors import ShoalError
-from shoal_server.settings import Settings
+from shoal_server.settings import Settings, problems_of
 
 _log = logging.getLogger("shoal_server")
 
@@ -38,9 +38,8 @@ def serve(
     try:
         settings = Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
-        for problem in error.errors():
-            where = f"SHOAL_{str(problem['loc'][0]).upper()}: " if problem["loc"] else ""
-            typer.echo(f"shoal serve: {where}{problem['msg'].removeprefix('Value error, ')}", err=True)
+        for problem in problems_of(error):
+            typer.echo(f"shoal serve: {problem}", err=True)
         raise typer.Exit(2) from None
     if ready_file is not None and not ready_file.parent.is_dir():
         typer.echo(f"shoal serve: --ready-file: there is no folder {ready_file.parent}", err=True)

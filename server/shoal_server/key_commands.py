@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from shoal_server.adapters.key_file import KeyFile
 from shoal_server.domain.access import ApiKey, Role, expiry, make_key
 from shoal_server.domain.errors import InvalidField, ShoalError
-from shoal_server.settings import Settings
+from shoal_server.settings import Settings, problems_of
 
 keys = typer.Typer(no_args_is_help=True, help="Makes, lists and revokes the API keys of a server.")
 
@@ -118,9 +118,8 @@ def _telling() -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        for problem in error.errors():
-            where = f"SHOAL_{str(problem['loc'][0]).upper()}: " if problem["loc"] else ""
-            typer.echo(f"shoal keys: {where}{problem['msg'].removeprefix('Value error, ')}", err=True)
+        for problem in problems_of(error):
+            typer.echo(f"shoal keys: {problem}", err=True)
         raise typer.Exit(2) from None
     except ShoalError as error:
         typer.echo(f"shoal keys: {error.message}", err=True)

@@ -6,7 +6,7 @@ import ipaddress
 import json
 from pathlib import Path
 
-from pydantic import model_validator
+from pydantic import ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shoal_server.domain.image import OnNearDuplicate
@@ -18,7 +18,7 @@ from shoal_server.settings.security import Security
 from shoal_server.settings.serving import Serving
 from shoal_server.settings.storing import Storing, default_cache_folder, default_data_folder
 
-__all__ = ["Settings", "default_cache_folder", "default_data_folder", "settings_tables"]
+__all__ = ["Settings", "default_cache_folder", "default_data_folder", "problems_of", "settings_tables"]
 
 #: In the order in which people read them.
 _ROOMS = (Storing, Serving, Images, Clustering, Security, QdrantServer)
@@ -93,6 +93,15 @@ def _is_loopback(host: str) -> bool:
 
 #: Defaults that depend on whose machine it is, as people write them.
 _FOLDERS = {"data": "~/.local/share/shoal", "cache": "~/.cache/shoal"}
+
+
+def problems_of(error: ValidationError) -> list[str]:
+    """What is wrong with settings, a line for each, as people set them."""
+    return [
+        (f"SHOAL_{str(problem['loc'][0]).upper()}: " if problem["loc"] else "")
+        + problem["msg"].removeprefix("Value error, ")
+        for problem in error.errors()
+    ]
 
 
 def settings_tables() -> str:

@@ -9,6 +9,7 @@ import typer
 from pydantic import ValidationError
 
 from shoal_server.domain.errors import ShoalError
+from shoal_server.settings import problems_of
 
 
 @contextmanager
@@ -27,9 +28,8 @@ def telling(command: str) -> Iterator[None]:
         typer.echo(f"shoal {command}: {error.message}", err=True)
         raise typer.Exit(1) from error
     except ValidationError as error:
-        for problem in error.errors():
-            where = f"SHOAL_{str(problem['loc'][0]).upper()}: " if problem["loc"] else ""
-            typer.echo(f"shoal {command}: {where}{problem['msg'].removeprefix('Value error, ')}", err=True)
+        for problem in problems_of(error):
+            typer.echo(f"shoal {command}: {problem}", err=True)
         raise typer.Exit(2) from error
     except OSError as error:
         what = ": ".join(map(str, filter(None, [error.strerror or str(error), error.filename])))
