@@ -20,6 +20,7 @@ from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedR
 
 import shoal_server.adapters.qdrant_store.store as store_module
 from shoal_server.adapters.qdrant_store import QdrantStore
+from shoal_server.adapters.qdrant_store.tuned_client import TunedClient
 from shoal_server.adapters.qdrant_store.upgrading import upgrade_images
 from shoal_server.domain.errors import (
     CollectionNotFound,
@@ -369,6 +370,6 @@ async def test_an_unreachable_server_is_named() -> None:
 
 async def test_an_old_server_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     old = models.VersionInfo(title="qdrant", version="1.9.2")
-    monkeypatch.setattr(AsyncQdrantClient, "info", AsyncMock(return_value=old))
+    monkeypatch.setattr(TunedClient, "info", AsyncMock(return_value=old))
     with pytest.raises(StoreIncompatible, match=r"1\.9\.2.*at least 1\.12"):
         await QdrantStore.connect("http://127.0.0.1:1")

@@ -53,9 +53,6 @@ class Connection:
             StoreIncompatible: it is too old.
         """
         with self.translated():
-            # By both: the files beside a store are found by its address, and an address at which only the port of gRPC
-            # is right would be taken for another store's.
-            await self.client.http.service_api.root()
             version = (await self.client.info()).version
         read = _read_version(version)
         if read is None:

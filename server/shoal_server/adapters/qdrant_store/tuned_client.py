@@ -73,6 +73,14 @@ class TunedClient(AsyncQdrantClient):
                 **options,
             )
 
+    async def info(self) -> models.VersionInfo:
+        """Asked by REST too: the files beside a store are found by its address, and an address at which only the port
+        of gRPC is right would be taken for another store's.
+        """
+        if self._over_grpc:
+            await self.http.service_api.root()
+        return await super().info()
+
     async def create_collection(self, collection_name: str, *args: Any, **options: Any) -> bool:
         """With as many replicas as all have; one without vectors has one shard."""
         chosen = self._tuning.of_every_collection()
