@@ -12,12 +12,26 @@ from shoal_client.conversion import times
 from shoal_client.errors import InternalError, InvalidArgument
 from shoal_client.results import Attachment, CollectionInfo, EmbeddingModel, Schedule, ScheduleStatus
 
+#: A server that is older than the field says nothing, and computes in fp32.
+_PRECISIONS = {
+    collection_pb2.PRECISION_FP32: "fp32",
+    collection_pb2.PRECISION_FP16: "fp16",
+    collection_pb2.PRECISION_BF16: "bf16",
+    collection_pb2.PRECISION_INT8: "int8",
+}
+
 
 def collection(message: collection_pb2.Collection) -> CollectionInfo:
     """A collection."""
     return CollectionInfo(
         id=names.collection_id(message.name),
-        model=EmbeddingModel(message.model.name, message.model.digest, message.model.dimension),
+        model=EmbeddingModel(
+            message.model.name,
+            message.model.digest,
+            message.model.dimension,
+            _PRECISIONS.get(message.model.precision, "fp32"),
+            message.model.image_only,
+        ),
         created_at=times.time(message.create_time),
         image_count=message.image_count,
         unclustered_count=message.unclustered_count,

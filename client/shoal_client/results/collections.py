@@ -16,11 +16,15 @@ class EmbeddingModel:
         name: for instance ``ViT-B-32/datacomp_xl_s13b_b90k``; empty for an attached collection of which nobody said it.
         digest: of the weights, ``sha256:`` and 64 hexadecimal digits.
         dimension: length of the vectors.
+        precision: what they are computed with: ``fp32``, ``fp16``, ``bf16`` or ``int8``.
+        image_only: no vectors are made of texts.
     """
 
     name: str
     digest: str
     dimension: int
+    precision: str = "fp32"
+    image_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from shoal_server.domain.errors import (
     ClusterNotFound,
     CollectionNotFound,
     ModelMismatch,
+    PrecisionMismatch,
     NotClustered,
     RecordChanged,
     StoreIncompatible,
@@ -141,6 +142,8 @@ class OpenCollections:
         image_files: ImageFiles,
         model: EmbeddingModel,
         leases: Leases | None = None,
+        *,
+        mix_precisions: bool = False,
     ) -> None:
         """Args:
         store: of the collections.
@@ -148,7 +151,9 @@ class OpenCollections:
         image_files: of their images.
         model: the server's.
         leases: of this server, where several share the store.
+        mix_precisions: whether collections of another precision are used all the same.
         """
+        self._mix_precisions = mix_precisions
         self._store = store
         self._files = files
         self._image_files = image_files
@@ -180,13 +185,17 @@ class OpenCollections:
         Raises:
             CollectionNotFound: there is none.
             ModelMismatch: it was made with another model.
+            PrecisionMismatch: it was made with the same model in another precision.
             StoreIncompatible: it was set aside.
         """
         opened = await self.open_any(collection)
         recorded = opened.record.model
         # Vectors of a model that nobody named can still be compared with one another.
-        if recorded.known and (recorded.digest, recorded.dimension) != (self._model.digest, self._model.dimension):
-            raise ModelMismatch(collection, str(recorded), str(self._model))
+        if recorded.known:
+            if not recorded.same_weights(self._model):
+                raise ModelMismatch(collection, str(recorded), str(self._model))
+            if recorded.precision is not self._model.precision and not self._mix_precisions:
+                raise PrecisionMismatch(collection, recorded.precision.value, self._model.precision.value)
         if opened.set_aside is not None:
             raise StoreIncompatible(opened.set_aside)
         return opened

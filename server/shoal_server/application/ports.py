@@ -157,7 +157,11 @@ class EmbeddingEngine(Protocol):
         ...
 
     def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Texts to unit vectors in the same space, float32, shape (len(texts), dimension)."""
+        """Texts to unit vectors in the same space, float32, shape (len(texts), dimension).
+
+        Raises:
+            ReadsNoText: the model's ``reads_text`` is False.
+        """
         ...
 
 
@@ -179,7 +183,7 @@ class Embedder(Protocol):
         ...
 
     async def embed_text(self, text: str) -> Vector:
-        """A text to a unit vector. Raises as :meth:`embed_image`."""
+        """A text to a unit vector. Raises as :meth:`embed_image`, and ReadsNoText."""
         ...
 
     async def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:

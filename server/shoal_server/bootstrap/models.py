@@ -6,17 +6,23 @@ import importlib.resources
 from pathlib import Path
 
 from shoal_server.application.ports import Captioner, EmbeddingEngine
+from shoal_server.domain.collection import Precision
 from shoal_server.domain.errors import InvalidField, ModelUnavailable
 from shoal_server.domain.naming import Vocabulary, parse_vocabulary
 from shoal_server.settings import Settings
+from shoal_server.settings.images import Runtime
 
 
-def load_engine(model: str, cache: Path) -> EmbeddingEngine:
+def load_engine(
+    model: str, cache: Path, precision: Precision = Precision.FP32, runtime: Runtime = Runtime.AUTO
+) -> EmbeddingEngine:
     """The engine of a model's name; takes seconds.
 
     Args:
         model: as in the settings.
         cache: folder for what can be computed again.
+        precision: what it computes with.
+        runtime: what runs it.
 
     Raises:
         ModelUnavailable: it cannot be loaded; the message says what to do.

@@ -87,7 +87,9 @@ async def running(
             stack.callback(image_files.close)
             fetcher = UriFetcher(settings.ingest_roots, settings.ingest_http, settings.max_file_bytes)
             stack.push_async_callback(fetcher.aclose)
-            engine = await asyncio.to_thread(load_engine, settings.model, settings.cache)
+            engine = await asyncio.to_thread(
+                load_engine, settings.model, settings.cache, settings.precision, settings.runtime
+            )
             embedder = await stack.enter_async_context(
                 BatchingEmbedder(
                     engine,

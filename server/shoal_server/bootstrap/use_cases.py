@@ -127,7 +127,12 @@ def build(settings: Settings, outside: Outside, tasks: asyncio.TaskGroup) -> Bui
     clusterer, words = outside.clusterer, outside.words
     servers = outside.servers
     collections = OpenCollections(
-        store, files, image_files, embedder.model, None if servers is None else servers.leases
+        store,
+        files,
+        image_files,
+        embedder.model,
+        None if servers is None else servers.leases,
+        mix_precisions=settings.mix_precisions,
     )
     following = None if servers is None else Following(servers.store, collections, servers.leases, settings.lease_s)
     queries = QueryVectors(store, decoder, embedder)

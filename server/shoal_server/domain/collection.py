@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum
 
 from shoal_server.domain.attachment import Attachment
 from shoal_server.domain.errors import InvalidName
@@ -24,6 +25,15 @@ def check_collection_id(collection: str) -> str:
     return collection
 
 
+class Precision(Enum):
+    """The numbers that a model computes its vectors with."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+    BF16 = "bf16"
+    INT8 = "int8"
+
+
 @dataclass(frozen=True, slots=True)
 class EmbeddingModel:
     """The model that makes a collection's vectors. Vectors are compared by cosine similarity.
@@ -33,19 +43,28 @@ class EmbeddingModel:
             may be. Then texts and pictures cannot be compared with its vectors.
         digest: ``sha256:`` and 64 hexadecimal digits over the weights.
         dimension: length of its vectors.
+        precision: what its vectors were computed with; those of another precision differ a little.
+        reads_text: whether it makes vectors of texts too, in the same space.
     """
 
     name: str
     digest: str
     dimension: int
+    precision: Precision = Precision.FP32
+    reads_text: bool = True
 
     @property
     def known(self) -> bool:
         """Whether it is said which model it is."""
         return bool(self.name)
 
+    def same_weights(self, other: EmbeddingModel) -> bool:
+        """Whether it is the same model, in whatever precision."""
+        return (self.digest, self.dimension) == (other.digest, other.dimension)
+
     def __str__(self) -> str:
-        return f"{self.name or 'an unknown model'} ({self.dimension} dimensions, {self.digest[:19]}...)"
+        computed = "" if self.precision is Precision.FP32 else f", {self.precision.value}"
+        return f"{self.name or 'an unknown model'} ({self.dimension} dimensions, {self.digest[:19]}...{computed})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@
     │       └── ImageTooLarge
     ├── Precondition
     │   ├── ModelMismatch
+    │   │   └── PrecisionMismatch
     │   ├── ModelUnavailable
     │   ├── NotClustered
     │   ├── TooFewImages
@@ -43,6 +44,7 @@
     │   ├── AttachedCollection
     │   ├── NotAttached
     │   ├── NoModel
+    │   ├── ReadsNoText
     │   ├── ChangesExpired
     │   ├── StoreFull
     │   └── NotEmbedded
@@ -370,6 +372,23 @@ class ModelMismatch(Precondition):
         )
 
 
+class PrecisionMismatch(ModelMismatch):
+    """A collection was made with the server's model in another precision."""
+
+    reason = "PRECISION_MISMATCH"
+
+    def __init__(self, collection: str, recorded: str, running: str) -> None:
+        Precondition.__init__(
+            self,
+            f"collection {collection!r} was made with {recorded} vectors, and this server computes {running}: they "
+            f"differ a little, so that images would lie nearer to others of their own precision; start the server with "
+            f"SHOAL_PRECISION={recorded}, or say SHOAL_MIX_PRECISIONS=true if that does not matter",
+            collection=collection,
+            recorded=recorded,
+            running=running,
+        )
+
+
 class ModelUnavailable(Precondition):
     """A model cannot be loaded."""
 
@@ -532,6 +551,19 @@ class NoModel(Precondition):
             f"collection {collection!r} was attached without a model, so {what} cannot be compared with its vectors; "
             "ask with a vector or a stored point, or attach it again with the model its vectors come from",
             collection=collection,
+        )
+
+
+class ReadsNoText(Precondition):
+    """A text cannot be compared with the vectors of a model that looks at images only."""
+
+    reason = "READS_NO_TEXT"
+
+    def __init__(self, model: str) -> None:
+        super().__init__(
+            f"model {model!r} looks at images and reads no text; ask with an image, a stored image or a vector, or "
+            "make a collection with a model that reads text, such as CLIP",
+            model=model,
         )
 
 

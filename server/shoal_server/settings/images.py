@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import os
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode
 
+from shoal_server.domain.collection import Precision
 from shoal_server.domain.image import OnNearDuplicate
 from shoal_server.settings.words import none_if_said
 
 MEBIBYTE = 1024 * 1024
+
+
+class Runtime(Enum):
+    """What runs a model."""
+
+    AUTO = "auto"
+    TORCH = "torch"
+    ONNX = "onnx"
 
 
 class Images(BaseSettings):
@@ -25,6 +35,24 @@ class Images(BaseSettings):
             "`local-dir:FOLDER`, `starter`, or `debug`."
         ),
     ] = "ViT-B-32/datacomp_xl_s13b_b90k"
+    precision: Annotated[
+        Precision,
+        Field(
+            description="Numbers that the model computes with: `fp32`; on a GPU also `fp16` and `bf16`; on a CPU also "
+            "`int8` (dynamic quantisation, by ONNX Runtime). Collections remember it."
+        ),
+    ] = Precision.FP32
+    runtime: Annotated[
+        Runtime,
+        Field(
+            description="What runs the model: `torch`; `onnx` (ONNX Runtime; the model is exported once and kept); "
+            "`auto`: whichever was measured to be faster here for this kind of model."
+        ),
+    ] = Runtime.AUTO
+    mix_precisions: Annotated[
+        bool,
+        Field(description="Use collections whose vectors were computed with another precision all the same."),
+    ] = False
     model_stall_s: Annotated[
         float, Field(ge=1, description="Seconds after which a pass of the model counts as one that never ends.")
     ] = 120.0

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shoal_server.domain.attachment import Attachment, Distance
-from shoal_server.domain.collection import Collection, EmbeddingModel
+from shoal_server.domain.collection import Collection, EmbeddingModel, Precision
 from shoal_server.domain.records.values import Record, optional_iso, optional_time
 from shoal_server.domain.schedule import Schedule
 
@@ -17,7 +17,7 @@ def collection_to_record(collection: Collection) -> Record:
     """A collection as JSON values."""
     return {
         "id": collection.id,
-        "model": asdict(collection.model),
+        "model": {**asdict(collection.model), "precision": collection.model.precision.value},
         "created_at": collection.created_at.isoformat(),
         "active_run": collection.active_run,
         "activating_run": collection.activating_run,
@@ -37,7 +37,13 @@ def collection_from_record(record: Mapping[str, Any]) -> Collection:
     model, schedule, attachment = record["model"], record.get("schedule"), record.get("attachment")
     return Collection(
         id=record["id"],
-        model=EmbeddingModel(name=model["name"], digest=model["digest"], dimension=int(model["dimension"])),
+        model=EmbeddingModel(
+            name=model["name"],
+            digest=model["digest"],
+            dimension=int(model["dimension"]),
+            precision=Precision(model.get("precision", Precision.FP32.value)),
+            reads_text=bool(model.get("reads_text", True)),
+        ),
         created_at=datetime.fromisoformat(record["created_at"]),
         active_run=record["active_run"],
         activating_run=record["activating_run"],

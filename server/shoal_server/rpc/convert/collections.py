@@ -6,6 +6,7 @@ from shoal.v1 import collection_pb2
 from shoal_server.application.overview import CountedCollection
 from shoal_server.application.scheduling import ScheduleStatus
 from shoal_server.domain.attachment import Attachment, Distance
+from shoal_server.domain.collection import Precision
 from shoal_server.rpc.convert.schedules import schedule, schedule_state
 from shoal_server.rpc.convert.values import timestamp
 from shoal_server.rpc.resource_names import collection_name, run_name
@@ -15,6 +16,13 @@ _DISTANCES = {
     Distance.DOT: collection_pb2.DISTANCE_DOT,
     Distance.EUCLID: collection_pb2.DISTANCE_EUCLID,
     Distance.MANHATTAN: collection_pb2.DISTANCE_MANHATTAN,
+}
+
+_PRECISIONS = {
+    Precision.FP32: collection_pb2.PRECISION_FP32,
+    Precision.FP16: collection_pb2.PRECISION_FP16,
+    Precision.BF16: collection_pb2.PRECISION_BF16,
+    Precision.INT8: collection_pb2.PRECISION_INT8,
 }
 
 
@@ -28,6 +36,8 @@ def collection(counted: CountedCollection, status: ScheduleStatus) -> collection
             digest=record.model.digest,
             dimension=record.model.dimension,
             distance=_DISTANCES[record.attachment.distance] if record.attachment else collection_pb2.DISTANCE_COSINE,
+            precision=_PRECISIONS[record.model.precision],
+            image_only=not record.model.reads_text,
         ),
         create_time=timestamp(record.created_at),
         image_count=counted.images,
