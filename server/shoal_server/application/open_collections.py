@@ -22,8 +22,8 @@ from shoal_server.domain.errors import (
     ClusterNotFound,
     CollectionNotFound,
     ModelMismatch,
-    PrecisionMismatch,
     NotClustered,
+    PrecisionMismatch,
     RecordChanged,
     StoreIncompatible,
 )
