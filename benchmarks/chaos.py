@@ -1,7 +1,7 @@
 """``kill -9`` at random moments, again and again: does a server keep what it promised?
 
     python benchmarks/chaos.py [--kills 100] [--seed 1] [--images 330] [--qdrant-url URL [--qdrant-grpc-port PORT]]
-                               [--store embedded | qdrant] [--json FILE]
+                               [--store embedded | qdrant] [--json FILE] [--details FILE]
 
 A server is killed in the middle of ingest, of clustering and of writing ids back, and, where a Qdrant server is named
 beside the embedded store, ``shoal migrate`` in the middle of copying to it. After each kill the server starts again,
@@ -27,6 +27,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from driver import Server
+from figures import Figure, ended, json_option
 from integrity import Found, Inspector, Ledger
 from kill_points import COLLECTION, KillPoints, Moment, migration
 
@@ -70,9 +71,22 @@ def main() -> int:
         f"{len(kills) - 1} kills in {time.monotonic() - began:.0f} s ({_counted(works)}), {len(ledger)} images "
         f"acknowledged, slowest restart {slowest:.1f} s, broken promises: {broken}"
     )
-    if options.json:
-        options.json.write_text(json.dumps([asdict(kill) for kill in kills], indent=1) + "\n", encoding="utf-8")
-    return 1 if broken else 0
+    if options.details:
+        options.details.write_text(json.dumps([asdict(kill) for kill in kills], indent=1) + "\n", encoding="utf-8")
+    return ended([_figure(kills, works, time.monotonic() - began)], options.json)
+
+
+def _figure(kills: list[Kill], works: Counter[str], seconds: float) -> Figure:
+    headings, _ = (line.strip("| ").split(" | ") for line in _HEADINGS.splitlines())
+    return Figure(
+        name="broken promises",
+        claim="Killed at any moment, a server loses nothing, applies nothing by halves and gives no id twice.",
+        bound="0",
+        value=f"{sum(kill.found.broken for kill in kills)} after {len(kills) - 1} kills ({_counted(works)})",
+        met=not any(kill.found.broken for kill in kills),
+        rows=[headings, *(_cells(str(number), kill) for number, kill in enumerate(kills, 1))],
+        seconds=seconds,
+    )
 
 
 def _carry_out(options: argparse.Namespace, folder: Path, ledger: Ledger) -> list[Kill]:
@@ -127,12 +141,16 @@ _HEADINGS = (
 
 
 def _row(number: str, kill: Kill) -> str:
+    return f"| {' | '.join(_cells(number, kill))} |"
+
+
+def _cells(number: str, kill: Kill) -> list[str]:
     moment, found = kill.moment, kill.found
     counts = (
         found.images, found.lost, found.twice, found.orphans, found.half, found.reused, found.without_thumbnail
     )  # fmt: skip
     under_way = f"{moment.work}, {moment.when}".removeprefix(", ")
-    return f"| {number} | {under_way} | {kill.restart_s:.1f} s | {' | '.join(map(str, counts))} |"
+    return [number, under_way, f"{kill.restart_s:.1f} s", *map(str, counts)]
 
 
 def _counted(works: Counter[str]) -> str:
@@ -147,7 +165,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--qdrant-url", help="a Qdrant server with nothing on it")
     parser.add_argument("--qdrant-grpc-port", type=int, default=6334)
     parser.add_argument("--store", choices=("embedded", "qdrant"), default="embedded")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--details", type=Path, metavar="FILE", help="write what each kill did to this file")
+    json_option(parser)
     options = parser.parse_args()
     if options.store == "qdrant" and not options.qdrant_url:
         parser.error("--store qdrant needs --qdrant-url")

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -20,6 +20,7 @@ from shoal_client import Client
 from shoal_client.results import Assignment, Cluster, ClusteringParameters, ClusteringRun, Outcome, RunState
 
 COLLECTION = "default"
+_SETTLED_WITHIN_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,15 @@ class Server:
         """The process, to be watched."""
         return psutil.Process(self._process.pid)
 
+    def until_idle(self) -> None:
+        """Waits until it has done what it does after its start: compiling for its first run, for instance."""
+        deadline = time.monotonic() + _SETTLED_WITHIN_S
+        while time.monotonic() < deadline:
+            before = cpu_seconds(self.process)
+            time.sleep(2)
+            if cpu_seconds(self.process) - before < 0.1:
+                return
+
     def stop(self) -> None:
         """Lets it finish what it does."""
         self._process.send_signal(signal.SIGTERM)
@@ -120,6 +130,16 @@ class Server:
         """``kill -9``."""
         self._process.kill()
         self._process.wait()
+
+
+def cpu_seconds(process: psutil.Process) -> float:
+    """Of a process and of those below it."""
+    seconds = 0.0
+    for each in (process, *process.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):
+            times = each.cpu_times()
+            seconds += times.user + times.system
+    return seconds
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -71,24 +70,16 @@ async def _store(data: Path, vectors: NDArray[np.float32], first: int, dimension
             nearest = ids[np.argmax(vectors @ np.stack([cluster.centroid for cluster in clusters]).T, axis=1)]
         for start in range(0, len(vectors), _AT_ONCE):
             rows = range(start, min(start + _AT_ONCE, len(vectors)))
-            images = [_image(first + row, None if nearest is None else int(nearest[row])) for row in rows]
+            images = [image_of(first + row, None if nearest is None else int(nearest[row])) for row in rows]
             await store.upsert_images(COLLECTION, list(zip(images, vectors[rows.start : rows.stop], strict=True)))
         await store.optimize(COLLECTION)
-        await asyncio.to_thread(_wait_for_index, data / "collections" / COLLECTION / "images.new")
+        await store.indexed(COLLECTION)
     finally:
         await store.close()
 
 
-def _wait_for_index(copy: Path) -> None:
-    """Waits until the index is built, if one is: the copy that it is built on comes, and goes."""
-    deadline = time.monotonic() + 5
-    while not copy.exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    while copy.exists():
-        time.sleep(0.2)
-
-
-def _image(number: int, cluster_id: int | None) -> Image:
+def image_of(number: int, cluster_id: int | None) -> Image:
+    """The record of an image that was never made."""
     digest = digest_of(str(number).encode())
     return Image(
         id=image_id(digest),

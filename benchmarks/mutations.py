@@ -1,6 +1,6 @@
 """Damaged files against a server of its own, one at a time: does it live, does it answer, does it stay small?
 
-    python benchmarks/mutations.py [FOLDER] [--count 10000] [--model debug] [--json FILE]
+    python benchmarks/mutations.py [FOLDER] [--count 10000] [--model debug] [--json FILE] [--details FILE]
 
 The originals are the files of FOLDER, if one is given, and pictures that are made here in every format. They are
 damaged in turn, with a fixed seed (``mutants.py``); so is every file sent on its own, and the time of each is known.
@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -27,9 +27,11 @@ import grpc
 import PIL
 import psutil
 from driver import Server
+from figures import Figure, ended, json_option
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from mutants import Mutant, files_below, generated, mutants
+from table import head, kept_rows, row
 
 from shoal.v1.collection_service_pb2 import CreateCollectionRequest
 from shoal.v1.collection_service_pb2_grpc import CollectionServiceStub
@@ -79,35 +81,60 @@ class Outcome:
     alive: bool = False
     complaints: list[str] = field(default_factory=list)
 
-    @property
-    def passed(self) -> bool:
-        """Whether all limits were kept."""
-        return (
-            self.alive
-            and not self.faults
-            and not self.complaints
-            and self.slowest_s <= SLOWEST
-            and self.growth_bytes < GROWTH
-        )
 
-
-def main() -> None:
-    """Runs all of it."""
+def main() -> int:
+    """Runs all of it; 1 if a limit was broken."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?", help="image files to damage, beside those that are made here")
     parser.add_argument("--count", type=int, default=10_000, help="damaged files")
     parser.add_argument("--model", default="debug")
-    parser.add_argument("--json", type=Path, help="write the figures to this file too")
+    parser.add_argument("--details", type=Path, metavar="FILE", help="write all that was counted to this file")
+    json_option(parser)
     options = parser.parse_args()
+    began = time.monotonic()
     originals = generated() | ({} if options.folder is None else files_below(options.folder))
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, Pillow {PIL.__version__}")
     print(f"{options.count} damaged files from {len(originals)} originals, model {options.model}\n", flush=True)
     with tempfile.TemporaryDirectory(prefix="shoal-mutations-") as folder:
         outcome = measure(Path(folder), options.model, originals, options.count)
-    tell(outcome)
-    if options.json is not None:
-        options.json.write_text(json.dumps(asdict(outcome)))
-    sys.exit(0 if outcome.passed else 1)
+    with kept_rows() as rows:
+        tell(outcome)
+    if options.details is not None:
+        options.details.write_text(json.dumps(asdict(outcome)))
+    return ended(figures_of(outcome, rows, time.monotonic() - began), options.json)
+
+
+def figures_of(outcome: Outcome, rows: Sequence[Sequence[str]], seconds: float) -> list[Figure]:
+    """The limits, and whether they were kept."""
+    well = outcome.alive and not outcome.faults and not outcome.complaints
+    return [
+        Figure(
+            "files neither stored nor refused with a reason",
+            "Damaged files do the server no harm: each is stored, or refused with a reason.",
+            "0, and the server lives",
+            f"{len(outcome.faults)} of {outcome.files:,}, {len(outcome.complaints)} complaints in the log"
+            + ("" if outcome.alive else ", the server is dead"),
+            well,
+            rows,
+            seconds,
+        ),
+        Figure(
+            "slowest answer",
+            "No file keeps the server long.",
+            f"<= {SLOWEST:g} s",
+            f"{outcome.slowest_s:.2f} s",
+            outcome.slowest_s <= SLOWEST,
+            rows,
+        ),
+        Figure(
+            "growth of the server's memory",
+            "No file makes the server large.",
+            f"< {GROWTH / 1e6:.0f} MB",
+            f"{outcome.growth_bytes / 1e6:.0f} MB",
+            outcome.growth_bytes < GROWTH,
+            rows,
+        ),
+    ]
 
 
 def measure(folder: Path, model: str, originals: Mapping[str, bytes], count: int) -> Outcome:
@@ -199,7 +226,7 @@ def watched(process: psutil.Process, outcome: Outcome) -> Iterator[None]:
 
 def tell(outcome: Outcome) -> None:
     """Prints the figures as a table, and what went wrong."""
-    print("| | |\n|---|---|")
+    head("")
     rows = {
         "stored": str(outcome.stored),
         **{f"refused: {reason}": str(count) for reason, count in sorted(outcome.refused.items())},
@@ -210,10 +237,10 @@ def tell(outcome: Outcome) -> None:
         "server": "alive" if outcome.alive else "dead",
     }
     for name, value in rows.items():
-        print(f"| {name} | {value} |")
+        row(name, value)
     for complaint in (*outcome.faults[:20], *outcome.complaints[:20]):
         print(complaint, file=sys.stderr)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

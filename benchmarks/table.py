@@ -4,16 +4,33 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib.metadata import version
 from pathlib import Path
 
 _LIBRARIES = ("torch", "umap-learn", "hdbscan", "qdrant-edge-py")
 
+_kept: ContextVar[list[list[str]] | None] = ContextVar("rows", default=None)
+
+
+@contextmanager
+def kept_rows() -> Iterator[list[list[str]]]:
+    """Keeps what is shown for the time of the context, headings too: a list of cells for each row."""
+    rows: list[list[str]] = []
+    token = _kept.set(rows)
+    try:
+        yield rows
+    finally:
+        _kept.reset(token)
+
 
 def row(what: str, *cells: str) -> None:
     """Shows a row as soon as it is known."""
     print(f"| {' | '.join((what, *cells))} |", flush=True)
+    if (kept := _kept.get()) is not None:
+        kept.append([what, *cells])
 
 
 def head(*columns: str) -> None:

@@ -14,7 +14,9 @@ import PIL.Image
 from numpy.typing import NDArray
 from PIL import ExifTags
 
+from shoal_server.adapters.umap_hdbscan.sampled import cluster_sampled
 from shoal_server.application.ports import Before, ClusteringResult
+from shoal_server.application.vector_file import VectorFile
 from shoal_server.domain.run import ClusteringParameters, RunStage, Trial, usual_cluster_size
 
 
@@ -29,6 +31,7 @@ class FakeClusterer:
         error: raised by every job, if set.
         jobs: how many there were.
         before: what the last job was told of the run before.
+        sample: the rows that the last job was to cluster; None: all.
         deaths: as of a process that does not die.
     """
 
@@ -41,6 +44,7 @@ class FakeClusterer:
         self.error: Exception | None = None
         self.jobs = 0
         self.before: Before | None = None
+        self.sample: NDArray[np.int64] | None = None
         self.deaths = 0
 
     async def start(self) -> None:
@@ -55,23 +59,35 @@ class FakeClusterer:
         parameters: ClusteringParameters,
         on_stage: Callable[[RunStage, float], None],
         before: Before | None = None,
+        sample: NDArray[np.int64] | None = None,
     ) -> ClusteringResult:
-        """As the port has it."""
+        """As the port has it; what is not in a sample is assigned as in the real one."""
         self.jobs += 1
         self.before = before
-        matrix = np.load(vectors)
+        self.sample = sample
         on_stage(RunStage.NEIGHBORS, 0.5)
         await self.may_go_on.wait()
         if self.error is not None:
             raise self.error
-        smallest = self.smallest or parameters.min_cluster_size or usual_cluster_size(len(matrix))
+        if sample is not None:
+            return cluster_sampled(VectorFile(vectors), sample, parameters, on_stage, before, self._grouped)
+        return self._grouped(np.load(vectors), parameters, on_stage, before)
+
+    def _grouped(
+        self,
+        vectors: NDArray[np.float32],
+        parameters: ClusteringParameters,
+        on_stage: Callable[[RunStage, float], None],
+        before: Before | None,
+    ) -> ClusteringResult:
+        smallest = self.smallest or parameters.min_cluster_size or usual_cluster_size(len(vectors))
         if self.groups is not None:
-            labels = self.groups(matrix)
+            labels = self.groups(vectors)
         elif parameters.n_clusters is not None:
-            labels = _in_parts(matrix, parameters.n_clusters)
+            labels = _in_parts(vectors, parameters.n_clusters)
         else:
-            labels = _alike(matrix, self.threshold, smallest)
-        similarities = matrix @ matrix.T
+            labels = _alike(vectors, self.threshold, smallest)
+        similarities = vectors @ vectors.T
         np.fill_diagonal(similarities, -2)
         order = np.argsort(-similarities, axis=1, kind="stable")[:, :15].astype(np.int64)
         on_stage(RunStage.MAPPING, 1.0)
@@ -79,14 +95,14 @@ class FakeClusterer:
         return ClusteringResult(
             labels=labels,
             strengths=(labels >= 0).astype(np.float32),
-            coordinates=matrix[:, :2].copy(),
-            reduced=matrix[:, : parameters.n_components].copy(),
+            coordinates=vectors[:, :2].copy(),
+            reduced=vectors[:, : parameters.n_components].copy(),
             neighbor_rows=order,
             neighbor_similarities=np.take_along_axis(similarities, order, axis=1).astype(np.float32),
             parameters=replace(parameters, min_cluster_size=smallest, min_samples=samples),
             trials=(
                 Trial(smallest, samples, int(labels.max()) + 1, float((labels < 0).mean()), 0.5, "chosen"),
-                Trial(2, 1, len(matrix) // 2, 0.0, float("-inf"), "ruled out: too many clusters"),
+                Trial(2, 1, len(vectors) // 2, 0.0, float("-inf"), "ruled out: too many clusters"),
             ),
             quality={"silhouette": 0.5},
         )

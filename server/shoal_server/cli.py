@@ -26,15 +26,27 @@ def serve(
     data: Annotated[Path | None, typer.Option(help="Folder for everything the server keeps.")] = None,
     listen: Annotated[str | None, typer.Option(help="Host and port; port 0 picks a free one.")] = None,
     model: Annotated[
-        str | None, typer.Option(help="MODEL/PRETRAINED of open_clip, MODEL/CHECKPOINT-FILE, starter, or debug.")
+        str | None,
+        typer.Option(
+            help="MODEL/PRETRAINED of open_clip, MODEL/FILE, timm/NAME[/FILE], transformers:FOLDER, starter, or debug."
+        ),
     ] = None,
+    precision: Annotated[str | None, typer.Option(help="fp32; fp16 or bf16 on a GPU; bf16 or int8 on a CPU.")] = None,
+    runtime: Annotated[str | None, typer.Option(help="What runs the model: auto, torch, or onnx.")] = None,
     qdrant_url: Annotated[str | None, typer.Option(help="Store in this Qdrant server, not in the folder.")] = None,
     ready_file: Annotated[
         Path | None, typer.Option(help="Write the address here as JSON once the server serves.")
     ] = None,
 ) -> None:
     """Serve until interrupted. Every option is also a variable SHOAL_...; the option wins."""
-    given = {"data": data, "listen": listen, "model": model, "qdrant_url": qdrant_url}
+    given = {
+        "data": data,
+        "listen": listen,
+        "model": model,
+        "precision": precision,
+        "runtime": runtime,
+        "qdrant_url": qdrant_url,
+    }
     try:
         settings = Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import shoal_server.adapters.edge_store.indexing as indexing_module
+from shoal_server.adapters.edge_store import EdgeStore
 from shoal_server.domain.filters import ImageFilter, Within
 from shoal_server.domain.payload import CAPTURED_YEAR, CLUSTER_ID
 from tests.contract.conftest import (
@@ -106,6 +107,82 @@ async def test_no_index_is_built_below_the_threshold(tmp_path: Path, monkeypatch
         await store.optimize("photos")
         await asyncio.sleep(0.2)
     assert started == []
+
+
+async def test_what_is_stored_bit_by_bit_gets_an_index_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="shoal_server")
+    builds: list[int] = []
+
+    async def worker(folder: Path, dimension: int, threshold_kb: int) -> None:
+        builds.append(threshold_kb)
+
+    monkeypatch.setattr(indexing_module, "_run_worker", worker)
+    images = numbered_images(1_200)
+    async with opened(tmp_path, threshold_kb=30) as store:
+        await store.create_collection(a_collection("photos"))
+        for start in range(0, 900, 100):
+            await store.upsert_images("photos", images[start : start + 100])
+        await store.indexed("photos")
+        assert builds == []
+        await store.upsert_images("photos", images[900:])
+        await store.indexed("photos")
+        assert builds == [30]
+        assert await store.count_images("photos", EVERY) == 1_200
+
+
+async def test_an_index_that_few_new_images_lack_is_built_only_when_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = await EdgeStore.open(tmp_path, 1)
+    built: list[Path] = []
+
+    async def worker(folder: Path, dimension: int, threshold_kb: int) -> None:
+        built.append(folder)
+
+    monkeypatch.setattr(indexing_module, "_run_worker", worker)
+    # As if there were so many with an index that a thousand more are a small part of all.
+    monkeypatch.setattr("shoal_server.adapters.edge_store.store._UNINDEXED_SHARE", 1.1)
+    try:
+        await store.create_collection(a_collection("photos"))
+        await store.upsert_images("photos", numbered_images(1_000))
+        await store.indexed("photos")
+        assert built == []
+        await store.optimize("photos")
+        await store.indexed("photos")
+        assert len(built) == 1
+    finally:
+        await store.close()
+
+
+async def test_images_that_a_run_wrote_to_get_their_index_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="shoal_server")
+    images = numbered_images(600)
+    async with opened(tmp_path, threshold_kb=8) as store:
+        await store.create_collection(a_collection("photos"))
+        await store.upsert_images("photos", images)
+        await store.optimize("photos")
+        await until_built(caplog)
+        await store.optimize("photos")
+        await store.indexed("photos")
+        await store.set_group("photos", CLUSTER_ID, 7, [image.id for image, _ in images[:300]])
+
+    builds: list[Path] = []
+
+    async def worker(folder: Path, dimension: int, threshold_kb: int) -> None:
+        builds.append(folder)
+
+    monkeypatch.setattr(indexing_module, "_run_worker", worker)
+    async with opened(tmp_path, threshold_kb=8) as store:
+        await store.optimize("photos")
+        await store.indexed("photos")
+        assert len(builds) == 1
+        await store.optimize("photos")
+        await store.indexed("photos")
+        assert len(builds) == 1
 
 
 async def test_requests_during_a_build_lead_to_one_more(

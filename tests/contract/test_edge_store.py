@@ -210,7 +210,10 @@ async def test_a_collection_of_the_first_version_is_opened(tmp_path: Path) -> No
         (place / "collection.json", ("next_theme_id", "next_place_id", "next_moment_id", "schedule")),
         (
             place / "runs" / "r1.json",
-            ("kind", "trigger", "parent", "lineage", "held_because", "trials", "quality", "timings", "activated_at"),
+            (
+                *("kind", "trigger", "parent", "lineage", "held_because", "trials", "quality", "timings"),
+                *("activated_at", "sampled"),
+            ),
         ),
     ):
         record = json.loads(path.read_text())

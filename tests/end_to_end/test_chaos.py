@@ -20,7 +20,7 @@ def test_what_was_promised_holds_whenever_the_server_is_killed(tmp_path: Path) -
     done = subprocess.run(
         [
             *(sys.executable, str(benchmark), "--kills", str(KILLS), "--seed", "4"),
-            *("--images", "220", "--json", str(figures)),
+            *("--images", "220", "--details", str(figures)),
         ],
         capture_output=True,
         text=True,

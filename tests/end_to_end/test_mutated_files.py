@@ -19,7 +19,7 @@ def test_damaged_files_are_stored_or_refused_with_a_reason(tmp_path: Path) -> No
     done = subprocess.run(
         [
             *(sys.executable, str(repository / "benchmarks" / "mutations.py"), *found),
-            *("--count", str(FILES), "--json", str(figures)),
+            *("--count", str(FILES), "--details", str(figures)),
         ],
         capture_output=True,
         text=True,

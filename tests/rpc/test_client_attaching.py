@@ -95,6 +95,8 @@ async def test_attach_as_json_has_all_that_was_asked_for(birds: Served) -> None:
         "unclustered": 20,
         "clusters": 0,
         "model": None,
+        "precision": "fp32",
+        "image_only": False,
         "attached_to": "birds",
         "vector": "image",
         "payload_key": KEY,

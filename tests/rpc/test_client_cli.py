@@ -254,9 +254,10 @@ def test_images(shoal: Shoal, photos: Path) -> None:
 
 def test_collections(server: FakeServer, shoal: Shoal, photos: Path) -> None:
     shoal("ingest", photos, "--collection", "new")
+    plain = {"precision": "fp32", "image_only": False}
     assert shoal("collections", "--json").records == [
-        {"name": "default", "images": 0, "unclustered": 0, "clusters": 0, "model": "debug"},
-        {"name": "new", "images": 2, "unclustered": 0, "clusters": 0, "model": "debug"},
+        {"name": "default", "images": 0, "unclustered": 0, "clusters": 0, "model": "debug", **plain},
+        {"name": "new", "images": 2, "unclustered": 0, "clusters": 0, "model": "debug", **plain},
     ]
     rows = [line.split() for line in shoal("collections").stdout.splitlines()]
     assert rows == [["name", "images", "clusters", "model"], ["default", "0", "0", "debug"], ["new", "2", "0", "debug"]]

@@ -92,7 +92,7 @@ async def test_a_server_with_another_model_refuses_the_collection(
     from shoal_server import bootstrap
     from shoal_server.adapters.debug_embedder import DebugEngine
 
-    monkeypatch.setattr(bootstrap.serving, "load_engine", lambda model, cache: DebugEngine(dimension=64))
+    monkeypatch.setattr(bootstrap.serving, "load_engine", lambda *_: DebugEngine(dimension=64))
     async with serving(tmp_path) as second:
         async with refused(grpc.StatusCode.FAILED_PRECONDITION, "MODEL_MISMATCH", "photos", "64 dimensions"):
             await second.images.ListImages(ListImagesRequest(parent=PARENT))

@@ -71,7 +71,7 @@ async def test_what_is_in_flight_when_the_server_stops_is_finished_and_kept(
             time.sleep(0.5)
             return super().embed_images(inputs)
 
-    monkeypatch.setattr(bootstrap.serving, "load_engine", lambda model, cache: SlowEngine())
+    monkeypatch.setattr(bootstrap.serving, "load_engine", lambda *_: SlowEngine())
     settings = Settings(data=tmp_path, model="debug", listen="127.0.0.1:0")
     async with AsyncExitStack() as client:
         async with bootstrap.running(settings, lambda cache: FakeClusterer()) as listening:

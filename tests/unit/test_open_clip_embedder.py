@@ -18,7 +18,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from shoal_server.adapters.open_clip_embedder import OpenClipEngine
+from shoal_server.adapters.torch_models import OpenClipEngine
 from shoal_server.domain.errors import MissingExtra, ModelUnavailable
 from shoal_server.domain.image import Pixels
 
@@ -112,14 +112,14 @@ def test_passes_beside_one_another_do_not_disturb_each_other(engine: OpenClipEng
 
 def test_only_a_lone_input_gets_all_cores(engine: OpenClipEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[int] = []
-    monkeypatch.setattr(engine, "_cores", 8)
+    monkeypatch.setattr(engine.device, "cores", 8)
     monkeypatch.setattr(torch, "set_num_threads", given.append)
     image = engine.preprocess(noise(1))
     given.clear()
     engine.embed_images([image])
     engine.embed_images([image, image])
     engine.embed_texts(["a cat"])
-    with engine._cores_for(1):
+    with engine.device.passing(1):
         engine.embed_images([image])
     assert given == [8, 1, 8, 8, 1]
 
@@ -262,7 +262,7 @@ def put(cache: Path, repository: str, name: str, content: bytes) -> None:
 def test_an_unreachable_hub_is_found_out_soon_and_the_ways_out_are_named(tmp_path: Path) -> None:
     program = (
         "import open_clip, time\n"
-        "from shoal_server.adapters.open_clip_embedder import OpenClipEngine\n"
+        "from shoal_server.adapters.torch_models import OpenClipEngine\n"
         "from shoal_server.domain.errors import ModelUnavailable\n"
         "begin = time.monotonic()\n"
         "try: OpenClipEngine.load('ViT-B-32/datacomp_xl_s13b_b90k')\n"
@@ -290,7 +290,7 @@ def test_an_unreachable_hub_is_found_out_soon_and_the_ways_out_are_named(tmp_pat
 
 
 def test_a_hub_that_keeps_silent_is_not_waited_for(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shoal_server.adapters.open_clip_embedder._PROBE_S", 0.2)
+    monkeypatch.setattr("shoal_server.adapters.torch_models.hub._PROBE_S", 0.2)
     monkeypatch.setattr("huggingface_hub.get_session", lambda: Hub(delay_s=2))
     begin = time.monotonic()
     with pytest.raises(ModelUnavailable, match=r"no answer within 0\.2 s"):

@@ -249,6 +249,7 @@ def test_numbers_of_numpy_in_a_run_become_plain_ones() -> None:
         lineage=(Lineage(1, LineageKind.BORN, (Share(np.int64(-1), np.int64(7), np.float32(0.5), np.float64(1)),)),),  # type: ignore[arg-type]
         trials=(Trial(np.int64(9), 3, np.int64(30), np.float32(0.25), np.float32(0.5), "won"),),  # type: ignore[arg-type]
         quality={"silhouette": np.float32(0.75)},
+        sampled=50_000,
     )
     assert records.run_from_record(through_json(records.run_to_record(run))) == run
 

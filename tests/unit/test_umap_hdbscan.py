@@ -75,11 +75,14 @@ class Cluster:
         vectors: NDArray[np.float32],
         parameters: ClusteringParameters | None = None,
         before: Before | None = None,
+        sample: NDArray[np.int64] | None = None,
     ) -> ClusteringResult:
         n = len(vectors)
         np.save(self.path, vectors)
         parameters = parameters or RequestedParameters().complete(n)
-        result = await self.clusterer.cluster(self.path, parameters, lambda *stage: self.stages.append(stage), before)
+        result = await self.clusterer.cluster(
+            self.path, parameters, lambda *stage: self.stages.append(stage), before, sample
+        )
         for name, shape in (("labels", (n,)), ("strengths", (n,)), ("coordinates", (n, 2))):
             assert getattr(result, name).shape == shape
         assert {name: getattr(result, name).dtype.name for name in FIELDS} == FIELDS
@@ -175,7 +178,7 @@ async def test_what_was_compiled_for_it_is_kept_for_other_processes(cluster: Clu
     assert kept_code() >= {
         "umap_.smooth_knn_dist",
         "umap_.compute_membership_strengths",
-        "layouts._optimize_layout_euclidean_single_epoch",
+        "optimise._advance",
     }
 
 
@@ -343,6 +346,19 @@ async def test_few_images_are_no_trouble(cluster: Cluster, n: int, parameters: C
     vectors, _ = blobs([n - n // 2, n // 2])
     result = await cluster(vectors, parameters)
     assert result.neighbor_rows.shape == (n, min(n - 1, max(parameters.n_neighbors - 1, 15)))
+
+
+async def test_a_sample_is_clustered_and_the_others_go_with_it(cluster: Cluster) -> None:
+    vectors, truth = blobs([90, 80, 70])
+    sample = np.arange(0, 240, 3)
+    first = await cluster(vectors, sample=sample)
+    assert_groups(first.labels, truth, share=0.9)
+    assert [stage for stage, _ in cluster.stages if stage is RunStage.ASSIGNING]
+    # The next run begins where this one ended, with another sample too.
+    before = Before(first.labels, first.reduced, first.parameters)
+    second = await cluster(vectors, before=before, sample=np.arange(1, 240, 3))
+    both = (first.labels >= 0) & (second.labels >= 0)
+    np.testing.assert_array_equal(second.labels[both], first.labels[both])
 
 
 async def test_an_error_in_the_worker_costs_only_its_job(cluster: Cluster) -> None:

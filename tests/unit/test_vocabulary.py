@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from shoal_server.adapters.vector_cache import NumpyVectorCache
 from shoal_server.application.vocabulary import NamingWords
-from shoal_server.domain.collection import EmbeddingModel
+from shoal_server.domain.collection import EmbeddingModel, Precision
 from shoal_server.domain.image import Pixels, Vector
 from shoal_server.domain.naming import parse_vocabulary
 
@@ -94,6 +95,15 @@ async def test_another_model_or_vocabulary_is_embedded_anew(tmp_path: Path) -> N
 
     assert len(other_model.asked) == len(other_words.asked) == 5
     assert len(files_in(tmp_path)) == 3
+
+
+async def test_another_precision_is_embedded_anew(tmp_path: Path) -> None:
+    cache = NumpyVectorCache(tmp_path)
+    await NamingWords(VOCABULARY, CountingEmbedder(), cache).vectors()
+    low = CountingEmbedder()
+    low.model = replace(low.model, precision=Precision.BF16)
+    await NamingWords(VOCABULARY, low, cache).vectors()
+    assert len(low.asked) == 5
 
 
 async def test_the_same_texts_told_apart_otherwise_share_their_vectors(tmp_path: Path) -> None:

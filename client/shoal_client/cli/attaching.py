@@ -56,7 +56,11 @@ def attach(
     to = console()
     # As the server has it: what was left empty here is not.
     key = payload_key if made.attachment is None else made.attachment.payload_key
-    by = "text, picture, vector and point" if made.model.name else "vector and point, but not by text or picture"
+    by = "text, picture, vector and point"
+    if not made.model.name:
+        by = "vector and point, but not by text or picture"
+    elif made.model.image_only:
+        by = "picture, vector and point, but not by text"
     lines = [
         f"attached to {source} as {made.id}: {made.image_count} points of {made.model.dimension} dimensions",
         f"the cluster's id will be the field {key} of their payload; nothing else of it is changed",

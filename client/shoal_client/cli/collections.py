@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -23,9 +23,18 @@ def collections(context: typer.Context, server: ServerOption = DEFAULT_TARGET, a
     columns = {"name": "name", "images": "images", "clusters": "clusters", "model": "model"}
     with connection(server) as client:
         records = [collection_record(each) for each in client.collections()]
+    if not as_json:
+        records = [{**record, "model": _model(record)} for record in records]
     if any("attached_to" in record for record in records):
         columns["attached_to"] = "attached to"
     print_records(records, columns, as_json=as_json)
+
+
+def _model(record: dict[str, Any]) -> str | None:
+    """The name, with what sets the model apart from most."""
+    precision = "" if record["precision"] == "fp32" else record["precision"]
+    notes = ", ".join(filter(None, (precision, "images only" if record["image_only"] else "")))
+    return f"{record['model']} ({notes})" if record["model"] and notes else record["model"]
 
 
 @collections_app.command()

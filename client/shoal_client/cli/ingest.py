@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
@@ -14,6 +14,7 @@ from shoal_client.bulk.failures import FailureFile, Retry
 from shoal_client.bulk.journal import default_journal
 from shoal_client.bulk.values import attribute
 from shoal_client.bulk.watch import FolderWatch
+from shoal_client.cli.bulk_ingest import Workers, check_alone, is_url, store_with_workers
 from shoal_client.cli.group import FAILURE, INTERRUPTED
 from shoal_client.cli.ingest_plan import STDIN, Plan
 from shoal_client.cli.ingest_tally import Tally
@@ -32,6 +33,7 @@ _WHICH = "Which images"
 _SAID = "What is said of them"
 _HOW = "How they are stored"
 _AGAIN = "Interrupted, failed, and yet to come"
+_WORKERS = "By several workers, straight into a Qdrant server"
 
 
 def ingest(
@@ -40,7 +42,7 @@ def ingest(
         typer.Argument(
             metavar="PATH...",
             help="Image files, folders to walk, quoted patterns such as 'photos/**/*.jpg', zip and tar archives; - for "
-            "a list of paths on stdin.",
+            "a list of paths on stdin; with --ray also s3:// and gs://.",
         ),
     ] = None,
     manifest: Annotated[
@@ -128,6 +130,52 @@ def ingest(
         bool,
         typer.Option("--watch", help="Go on with what comes into the folders, until Ctrl-C.", rich_help_panel=_AGAIN),
     ] = False,
+    ray: Annotated[
+        bool,
+        typer.Option(
+            "--ray",
+            help="Not through a Shoal server: workers of Ray on this machine or a cluster read, embed and store; the "
+            "variables SHOAL_... are those of the servers (SHOAL_QDRANT_URL, SHOAL_FILES_URL, SHOAL_MODEL).",
+            rich_help_panel=_WORKERS,
+        ),
+    ] = False,
+    ray_workers: Annotated[
+        int | None,
+        typer.Option(
+            "--ray-workers",
+            metavar="N",
+            min=1,
+            help="How many, each with the model in its memory; one for each core, at most 8, or as many as the GPUs "
+            "carry.",
+            rich_help_panel=_WORKERS,
+        ),
+    ] = None,
+    ray_gpus: Annotated[
+        float,
+        typer.Option(
+            "--ray-gpus", metavar="N", min=0, help="GPUs of each, 0.5 for half of one.", rich_help_panel=_WORKERS
+        ),
+    ] = 0.0,
+    ray_reads: Annotated[
+        int,
+        typer.Option(
+            "--ray-reads",
+            metavar="N",
+            min=1,
+            help="Files that each reads at once: more where they come slowly.",
+            rich_help_panel=_WORKERS,
+        ),
+    ] = 8,
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            "--ray-address",
+            metavar="ADDRESS",
+            envvar="RAY_ADDRESS",
+            help="A cluster to join from one of its machines, HOST:6379 or auto; without it, one is begun here.",
+            rich_help_panel=_WORKERS,
+        ),
+    ] = None,
     collection: CollectionOption = DEFAULT_COLLECTION,
     server: ServerOption = DEFAULT_TARGET,
     as_json: JsonOption = False,
@@ -139,14 +187,19 @@ def ingest(
     given = paths or []
     if "" in given:
         raise typer.BadParameter(f"a PATH {_EMPTY}")
+    urls = [path for path in given if ray and is_url(path)]
     plan = Plan(
-        [Path(path) for path in given if path != STDIN],
+        [Path(path) for path in given if path != STDIN and path not in urls],
         manifest or [],
         None if retry is None else Retry(retry),
         from_stdin or STDIN in given,
         null,
     )
-    check(plan, watch=watch, journal=journal, no_journal=no_journal)
+    check(plan, urls, watch=watch, journal=journal, no_journal=no_journal)
+    if ray:
+        check_alone(plan, watch=watch, by_uri=by_uri, journal=journal)
+    elif ray_workers is not None or ray_gpus:
+        raise typer.BadParameter("--ray-workers and --ray-gpus go with --ray")
     manner = Manner(
         Common(tuple(tag or ()), dict(map(attribute, attributes or ())), by_uri),
         drop_location=drop_gps,
@@ -160,13 +213,17 @@ def ingest(
             if failures is not None:
                 tally.failures = stack.enter_context(FailureFile(failures, plan.retry, manner.common))
             stack.callback(tally.show)
-            # Begun before anything is looked for, so that nothing comes unseen in between.
-            watched = stack.enter_context(FolderWatch(plan.folders)) if watch else None
-            images = found(plan, tally, may_be_empty=watch)
-            if images is not None:
-                with opened(server, collection, make=True) as target:
-                    store(target, images, tally, plan.count, manner=manner, watched=watched, ends_program=True)
-                    everything_tried = True
+            if ray:
+                workers = Workers(ray_workers, ray_gpus, ray_reads, ray_address)
+                store_with_workers(collection, plan, urls, tally, manner, workers)
+            else:
+                # Begun before anything is looked for, so that nothing comes unseen in between.
+                watched = stack.enter_context(FolderWatch(plan.folders)) if watch else None
+                images = found(plan, tally, may_be_empty=watch)
+                if images is not None:
+                    with opened(server, collection, make=True) as target:
+                        store(target, images, tally, plan.count, manner=manner, watched=watched, ends_program=True)
+                        everything_tried = True
     except KeyboardInterrupt as error:
         if not everything_tried:
             complain("interrupted; run it again: what is stored is kept")
@@ -175,13 +232,13 @@ def ingest(
         raise typer.Exit(FAILURE if tally.nothing_is_in else SOME_FAILED)
 
 
-def check(plan: Plan, *, watch: bool, journal: Path | None, no_journal: bool) -> None:
+def check(plan: Plan, urls: Sequence[str], *, watch: bool, journal: Path | None, no_journal: bool) -> None:
     """Refuses options that make no sense together.
 
     Raises:
         typer.BadParameter: there are some.
     """
-    if not (plan.paths or plan.manifests or plan.retry or plan.from_stdin):
+    if not (plan.paths or urls or plan.manifests or plan.retry or plan.from_stdin):
         raise typer.BadParameter("give a PATH, --manifest FILE, --from-stdin or --retry FILE")
     if plan.null and not plan.from_stdin:
         raise typer.BadParameter("--null goes with a list on stdin: - or --from-stdin")

@@ -28,6 +28,7 @@ STAGES = {
     RunStage.REDUCING: "reducing dimensions",
     RunStage.GROUPING: "finding groups",
     RunStage.MAPPING: "laying out the map",
+    RunStage.ASSIGNING: "assigning the others",
     RunStage.MATCHING: "matching ids, naming",
     RunStage.WRITING: "writing changed ids",
 }

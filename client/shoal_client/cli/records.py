@@ -18,6 +18,8 @@ def collection_record(collection: CollectionInfo) -> dict[str, Any]:
         "unclustered": collection.unclustered_count,
         "clusters": collection.cluster_count,
         "model": collection.model.name or None,
+        "precision": collection.model.precision,
+        "image_only": collection.model.image_only,
     }
     if (attachment := collection.attachment) is not None:
         record |= {

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from shoal_client.cli.output import console, print_records, printable
 from shoal_client.cli.run_records import parameters_record
-from shoal_client.cli.run_words import asked_for, counts, in_clusters, lineage_lines
+from shoal_client.cli.run_words import asked_for, counts, in_clusters, lineage_lines, sampled_line
 from shoal_client.cli.words import clock, count, percent, ranges
 from shoal_client.results import ClusteringRun, RunComparison
 
@@ -82,6 +82,7 @@ def _head(run: ClusteringRun) -> Iterator[str]:
     if run.summary is not None:
         yield counts(run.summary)
         yield in_clusters(run.summary)
+    yield from sampled_line(run)
     yield from lineage_lines(run.lineage, {})
 
 

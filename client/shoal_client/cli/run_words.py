@@ -40,6 +40,7 @@ def result_lines(run: ClusteringRun, names: Mapping[int, str], command: Command)
     yield from lineage_lines(run.lineage, names)
     written = count(run.summary.payload_writes, "cluster id was", "cluster ids were")
     yield f"{in_clusters(run.summary)}; {written} written"
+    yield from sampled_line(run)
     wanted = run.parameters.n_clusters
     if wanted and wanted != run.summary.clusters:
         yield (
@@ -66,6 +67,13 @@ def counts(summary: ClusteringSummary) -> str:
 def in_clusters(summary: ClusteringSummary) -> str:
     """How many images are in a cluster."""
     return f"{summary.clustered} of {count(summary.images, 'image')} are in a cluster, {summary.noise} in none"
+
+
+def sampled_line(run: ClusteringRun) -> Iterator[str]:
+    """That not all images were clustered together, if so."""
+    if run.sampled is not None:
+        images = count(run.sampled, "image")
+        yield f"a sample of {images} was clustered, and the others assigned to what was found among them"
 
 
 def lineage_lines(lineage: Sequence[Lineage], names: Mapping[int, str]) -> Iterator[str]:

@@ -55,11 +55,12 @@ def _print(server: str, found: ServerStatus) -> None:
 
 
 def _component(component: ComponentStatus) -> str:
+    name = f"{component.name} ({component.note})" if component.note else component.name
     if not component.healthy:
-        return f"{component.name}: does not work"
+        return f"{name}: does not work"
     if component.latency is None:
-        return f"{component.name}: busy"
-    return f"{component.name}: works ({component.latency.total_seconds() * 1000:.0f} ms)"
+        return f"{name}: busy"
+    return f"{name}: works ({component.latency.total_seconds() * 1000:.0f} ms)"
 
 
 def _row(collection: CollectionStatus) -> dict[str, Any]:
@@ -96,6 +97,7 @@ def _component_record(component: ComponentStatus) -> dict[str, Any]:
         "name": component.name,
         "healthy": component.healthy,
         "problem": component.problem,
+        "note": component.note,
         "latency_ms": None if latency is None else round(latency.total_seconds() * 1000, 3),
     }
 

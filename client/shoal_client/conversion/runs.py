@@ -39,6 +39,7 @@ RUN_STAGES = {
     cluster_pb2.RUN_STAGE_REDUCING: RunStage.REDUCING,
     cluster_pb2.RUN_STAGE_GROUPING: RunStage.GROUPING,
     cluster_pb2.RUN_STAGE_MAPPING: RunStage.MAPPING,
+    cluster_pb2.RUN_STAGE_ASSIGNING: RunStage.ASSIGNING,
     cluster_pb2.RUN_STAGE_MATCHING: RunStage.MATCHING,
     cluster_pb2.RUN_STAGE_WRITING: RunStage.WRITING,
 }
@@ -80,6 +81,7 @@ def run(message: cluster_pb2.ClusteringRun) -> ClusteringRun:
         remaining=message.remaining.ToTimedelta() if message.HasField("remaining") else None,
         activated_at=time(message.activate_time) if message.HasField("activate_time") else None,
         retained=message.retained,
+        sampled=message.sampled_count or None,
     )
 
 

@@ -24,7 +24,7 @@ def server_status(message: status_service_pb2.ServerStatus) -> ServerStatus:
 
 def _component(message: status_service_pb2.ComponentStatus) -> ComponentStatus:
     latency = message.latency.ToTimedelta() if message.HasField("latency") else None
-    return ComponentStatus(message.name, message.healthy, message.problem, latency)
+    return ComponentStatus(message.name, message.healthy, message.problem, latency, message.note)
 
 
 def _collection(message: status_service_pb2.CollectionStatus) -> CollectionStatus:

@@ -34,6 +34,7 @@ class RunStage(Enum):
     REDUCING = "reducing"
     GROUPING = "grouping"
     MAPPING = "mapping"
+    ASSIGNING = "assigning"
     MATCHING = "matching"
     WRITING = "writing"
 
@@ -206,6 +207,7 @@ class ClusteringRun:
         remaining: about how long it will still take; None when it has ended, and as long as that cannot be said.
         activated_at: when it was last put in force; None if it never was.
         retained: it can still be compared, exported and put in force.
+        sampled: how many images were clustered, the others being assigned to what was found among them; None: all.
     """
 
     id: str
@@ -229,3 +231,4 @@ class ClusteringRun:
     remaining: timedelta | None = None
     activated_at: datetime | None = None
     retained: bool = False
+    sampled: int | None = None

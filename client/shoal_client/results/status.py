@@ -15,12 +15,14 @@ class ComponentStatus:
         healthy: whether it works.
         problem: if not, what is the matter.
         latency: how long it took to answer; None if it did not, or was too busy.
+        note: what sets it apart from most, for people, for instance "bf16, images only"; empty if nothing does.
     """
 
     name: str
     healthy: bool
     problem: str
     latency: timedelta | None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

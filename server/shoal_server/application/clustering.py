@@ -402,7 +402,7 @@ class Clustering:
             raise
         live.recorded.set_result(None)
         async with self._reclustering.at_work() as scratch:
-            finding = self._reclustering.find(opened, live.run.requested, scratch, live.at)
+            finding = self._reclustering.find(opened, live.run.requested, scratch, live.at, live.sampled)
             grouped = await live.step(asyncio.create_task(finding, name=f"finding clusters in {opened.id}"))
             async with opened.deciding:
                 if opened.removed:
@@ -412,6 +412,8 @@ class Clustering:
                 live.at(RunStage.MATCHING, 0.0)
                 matching = self._reclustering.match(opened, live.run, grouped)
                 found = await live.step(asyncio.create_task(matching, name=f"matching clusters of {opened.id}"))
+                # Some hundred bytes for each image, of which nothing is needed any more.
+                del grouped, matching
                 # Ids that were worked out are used up, whatever becomes of the run.
                 await self._collections.change(opened, **found.next_ids)
                 live.begin_writing()

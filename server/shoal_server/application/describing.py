@@ -19,8 +19,8 @@ from shoal_server.domain.hints import NO_HINT, time_and_place_hints
 from shoal_server.domain.image import Location
 from shoal_server.domain.naming_choice import choose_names
 from shoal_server.domain.naming_fields import fitting_values
-from shoal_server.domain.naming_scores import score_words
-from shoal_server.domain.portraits import Portrait, portraits
+from shoal_server.domain.naming_scores import WordScores, score_words
+from shoal_server.domain.portraits import Portrait, Rows, portraits
 
 #: Of each cluster so many images' fields are looked at for a name, where there are no words to name it with.
 _LOOKED_AT = 50
@@ -33,7 +33,7 @@ class Scene:
     Attributes:
         collection: whose.
         ids: of n images.
-        vectors: float32 (n, dimension), unit rows; may be memory-mapped.
+        vectors: float32 (n, dimension), unit rows; may be in a file.
         cluster_ids: int64 (n,), -1 for none.
         captured_at: when each was taken, as text.
         locations: where each was taken.
@@ -41,7 +41,7 @@ class Scene:
 
     collection: str
     ids: Sequence[UUID]
-    vectors: NDArray[np.float32]
+    vectors: Rows
     cluster_ids: NDArray[np.int64]
     captured_at: Sequence[str | None]
     locations: Sequence[Location | None]
@@ -61,8 +61,9 @@ class Describing:
         self._captioning = captioning
 
     async def prepare(self) -> None:
-        """Gets the words ready, which takes time the first time."""
-        await self._words.vectors()
+        """Gets the words ready, if the model reads any; it takes time the first time."""
+        if self._words.readable:
+            await self._words.vectors()
 
     async def all(self, scene: Scene, before: Mapping[int, Cluster], thresholds: Mapping[int, float]) -> list[Cluster]:
         """The records of all clusters of a scene, by id.
@@ -105,18 +106,23 @@ class Describing:
                 fixed[cluster.id] = cluster.name
                 taken.add(cluster.name)
         unnamed = {cluster: portrait for cluster, portrait in found.items() if not (keep_names and cluster in fixed)}
-        if not (await self._store.get_collection(scene.collection)).model.known:
-            names = await self._names_by_fields(scene, unnamed, before, taken)
-            return _records(found, before, thresholds, fixed, names)
         suggested = await self._suggested(scene, unnamed)
+        if not (await self._store.get_collection(scene.collection)).model.compares_texts:
+            names = await self._names_by_fields(scene, unnamed, before, taken, suggested)
+            return _records(found, before, thresholds, fixed, names)
         vectors = await self._words.vectors()
         names = await asyncio.to_thread(self._names, scene, unnamed, others, before, taken, suggested, vectors)
         return _records(found, before, thresholds, fixed, names)
 
     async def _names_by_fields(
-        self, scene: Scene, found: Mapping[int, Portrait], before: Mapping[int, Cluster], taken: set[str]
+        self,
+        scene: Scene,
+        found: Mapping[int, Portrait],
+        before: Mapping[int, Cluster],
+        taken: set[str],
+        suggested: Mapping[int, str],
     ) -> dict[int, tuple[NameCandidate, ...]]:
-        """Names out of what sets a cluster's images apart in their own fields; empty where nothing does."""
+        """Names out of captions, and of what sets a cluster's images apart in their fields; empty if nothing does."""
         rows_of, sizes = await asyncio.to_thread(_some_rows, scene.cluster_ids)
         ids = [scene.ids[row] for rows in rows_of.values() for row in rows]
         stored = await self._store.get_images(scene.collection, ids)
@@ -132,9 +138,19 @@ class Describing:
             [_present_name(before, clusters[row]) for row in wanted],
             [hints.get(clusters[row], NO_HINT) for row in wanted],
             taken,
+            [suggested.get(clusters[row]) for row in wanted],
         )
-        names = dict.fromkeys(found, ())
-        return names | {clusters[row]: candidates for row, candidates in zip(wanted, chosen, strict=True)}
+        names: dict[int, tuple[NameCandidate, ...]] = dict.fromkeys(found, ())
+        names |= {clusters[row]: candidates for row, candidates in zip(wanted, chosen, strict=True)}
+        captioned = [cluster for cluster in suggested if not names[cluster]]
+        alone = choose_names(
+            WordScores((), np.zeros((len(captioned), 0), np.float32)),
+            [_present_name(before, cluster) for cluster in captioned],
+            [hints.get(cluster, NO_HINT) for cluster in captioned],
+            taken | {candidates[0].name for candidates in chosen if candidates},
+            [suggested[cluster] for cluster in captioned],
+        )
+        return names | dict(zip(captioned, alone, strict=True))
 
     async def _suggested(self, scene: Scene, unnamed: Mapping[int, Portrait]) -> Mapping[int, str]:
         if self._captioning is None:

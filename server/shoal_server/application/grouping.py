@@ -165,9 +165,10 @@ class Grouping:
         members = sorted((cluster for cluster in clusters if cluster.id in occupied), key=lambda cluster: cluster.id)
         if len(members) < FEWEST_CLUSTERS:
             return (), next_id
-        # Words cannot be compared with vectors of a model that nobody named.
-        words = self._words.words if model.known else ()
-        vectors = await self._words.vectors() if model.known else np.zeros((0, model.dimension), np.float32)
+        words: Sequence[str] = ()
+        vectors = np.zeros((0, model.dimension), np.float32)
+        if model.compares_texts:
+            words, vectors = self._words.words, await self._words.vectors()
         theme_tree = _ThemeTree(members, cluster_ids, next_id, former, former_cluster_ids, words, vectors)
         while not theme_tree.complete:
             tree = await self._tree.grow(theme_tree.vectors)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
-from shoal_server.domain.run import STAGE_START, ClusteringRun, RunStage
+from shoal_server.domain.run import SAMPLED_STAGE_START, STAGE_START, ClusteringRun, RunStage
 
 Outcome = TypeVar("Outcome")
 
@@ -62,9 +62,14 @@ class LiveRun:
         if stage is not self.run.stage:
             timings = {**timings, self.run.stage.value: moment - self._stage_began}
             self._stage_began = moment
-        progress = max(self.run.progress, _progress(stage, share))
+        begins = STAGE_START if self.run.sampled is None else SAMPLED_STAGE_START
+        progress = max(self.run.progress, _progress(begins, stage, share))
         left = None if progress < _EARLY else (moment - self._began) * (1.0 - progress) / progress
         self.now(replace(self.run, stage=stage, progress=progress, timings=timings, remaining_s=left))
+
+    def sampled(self, size: int) -> None:
+        """Notes that so many images are clustered, and the others assigned."""
+        self.now(replace(self.run, sampled=size))
 
     async def after(self, version: int) -> None:
         """Waits until there is a state newer than this version."""
@@ -112,8 +117,8 @@ class LiveRun:
             self._step.cancel()
 
 
-def _progress(stage: RunStage, share: float) -> float:
-    stages = list(STAGE_START)
+def _progress(begins: Mapping[RunStage, float], stage: RunStage, share: float) -> float:
+    stages = list(begins)
     after = stages.index(stage) + 1
-    end = STAGE_START[stages[after]] if after < len(stages) else 1.0
-    return STAGE_START[stage] + share * (end - STAGE_START[stage])
+    end = begins[stages[after]] if after < len(stages) else 1.0
+    return begins[stage] + share * (end - begins[stage])

@@ -518,7 +518,8 @@ class ClusteringResult:
         strengths: float32 (n,), 0 to 1, how firmly an image belongs to its group; 0 for noise.
         coordinates: float32 (n, 2), the map.
         reduced: float32 (n, r), the space that was grouped; r is 0 if that were the vectors themselves.
-        neighbor_rows: int64 (n, m), rows of each image's nearest others by cosine, best first.
+        neighbor_rows: int64 (n, m), rows of each image's nearest others by cosine, best first; where only a sample was
+            clustered, those of an image that is not in it are in it.
         neighbor_similarities: float32 (n, m), their cosine similarities.
         parameters: what was used, with what a search found filled in.
         trials: what the search tried, in that order; empty if nothing was left to search.
@@ -545,6 +546,7 @@ class Clusterer(Protocol):
         parameters: ClusteringParameters,
         on_stage: Callable[[RunStage, float], None],
         before: Before | None = None,
+        sample: NDArray[np.int64] | None = None,
     ) -> ClusteringResult:
         """Groups the unit vectors in a ``.npy`` file, float32 (n, dimension).
 
@@ -555,6 +557,8 @@ class Clusterer(Protocol):
             parameters: how.
             on_stage: called on the event loop with the stage and the share of it that is done, 0 to 1.
             before: what was there before; None the first time.
+            sample: rows to cluster, ascending; the others are assigned to what is found by a vote of their neighbours
+                among these. None: all are clustered.
 
         Raises:
             ClusteringFailed: the work failed; nothing of it is left.

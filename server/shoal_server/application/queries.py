@@ -19,6 +19,7 @@ from shoal_server.domain.errors import (
     MomentNotFound,
     NoModel,
     PlaceNotFound,
+    ReadsNoText,
     WrongDimension,
 )
 from shoal_server.domain.filters import Condition, ImageFilter
@@ -106,6 +107,8 @@ class Where:
             PlaceNotFound: one of the places is not.
             MomentNotFound: one of the moments is not.
         """
+        if self == _ANYWHERE:
+            return _ANY_IMAGE
         groupings = opened.groupings
         for place in set(self.places) - {each.id for each in groupings.places}:
             raise PlaceNotFound(opened.id, place)
@@ -122,6 +125,10 @@ class Where:
             any_of=tuple(each.as_filter(opened) for each in self.any_of),
             none_of=tuple(each.as_filter(opened) for each in self.none_of),
         )
+
+
+_ANYWHERE = Where()
+_ANY_IMAGE = ImageFilter()
 
 
 class QueryVectors:
@@ -142,13 +149,17 @@ class QueryVectors:
             ImageNotFound: no such image.
             WrongDimension: a vector of another length than the model's.
             NoModel: a text or a picture, and nobody said which model the collection's vectors come from.
+            ReadsNoText: a text, and the collection's model looks at images only.
         """
-        known = opened.record.model.known
+        model = opened.record.model
+        known = model.known
         match query:
             case TextQuery() if not known:
                 raise NoModel(opened.id, "a text")
             case ContentQuery() if not known:
                 raise NoModel(opened.id, "a picture")
+            case TextQuery() if not model.reads_text:
+                raise ReadsNoText(model.name)
             case TextQuery(text=text):
                 if not text.strip():
                     raise EmptyText

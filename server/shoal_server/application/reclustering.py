@@ -28,6 +28,7 @@ from shoal_server.application.ports import (
     Store,
 )
 from shoal_server.application.present import Present, read_present
+from shoal_server.application.vector_file import VectorFile, VectorFileWriter
 from shoal_server.domain.cluster import NOISE, Cluster
 from shoal_server.domain.errors import RunNotFound, TooFewImages
 from shoal_server.domain.filters import ImageFilter
@@ -43,10 +44,17 @@ from shoal_server.domain.run import (
     RunStage,
     RunSummary,
 )
+from shoal_server.domain.sampling import Sampling
 from shoal_server.domain.voting import leave_one_out_thresholds
 
 #: Room that a run's temporary files take, as a multiple of its vectors.
 _WORKING_COPIES = 2
+
+#: Strata of images that are in no cluster: those that the run in force left out, and those that came since.
+_LEFT_OUT, _CAME_SINCE = NOISE, NOISE - 1
+
+#: Share of the images after which the progress of reading them is told again.
+_TOLD_EVERY = 0.01
 
 OnStage = Callable[[RunStage, float], None]
 
@@ -66,10 +74,15 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Grouped:
-    """What the algorithm found, before anything is matched."""
+    """What the algorithm found, before anything is matched.
+
+    Attributes:
+        sample: rows of the images that were clustered, the others having been assigned; None: all were.
+    """
 
     snapshot: Snapshot
     result: ClusteringResult
+    sample: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +109,7 @@ class Reclustering:
         describing: Describing,
         grouping: Grouping,
         space: FreeSpace,
+        sampling: Sampling,
     ) -> None:
         self._store = store
         self._clusterer = clusterer
@@ -103,6 +117,7 @@ class Reclustering:
         self._describing = describing
         self._grouping = grouping
         self._space = space
+        self._sampling = sampling
 
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[Path]:
@@ -114,7 +129,12 @@ class Reclustering:
             await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
 
     async def find(
-        self, opened: OpenCollection, requested: RequestedParameters, scratch: Path, on_stage: OnStage
+        self,
+        opened: OpenCollection,
+        requested: RequestedParameters,
+        scratch: Path,
+        on_stage: OnStage,
+        on_sampled: Callable[[int], None] = lambda size: None,
     ) -> Grouped:
         """Reads a collection and groups its images.
 
@@ -123,6 +143,7 @@ class Reclustering:
             requested: how to do it.
             scratch: folder for the vectors.
             on_stage: called with the stage and the share of it that is done, 0 to 1.
+            on_sampled: told how many images are clustered, if they are too many to cluster all.
 
         Raises:
             TooFewImages: there are too few.
@@ -135,14 +156,20 @@ class Reclustering:
         try:
             on_stage(RunStage.READING, 0.0)
             async with opened.gate.reading():
-                snapshot = await self._read(opened, scratch / "vectors.npy")
+                snapshot = await self._read(opened, scratch / "vectors.npy", on_stage)
                 present = await read_present(self._store, self._files, opened)
                 active = await self._active_run(opened)
             parameters = requested.complete(len(snapshot.ids))
-            before = _before(snapshot, present, active, requested, parameters)
-            result = await self._clusterer.cluster(snapshot.file, parameters, on_stage, before)
+            before, strata = await asyncio.to_thread(_before, snapshot, present, active, requested, parameters)
+            del present
+            sample = await asyncio.to_thread(
+                self._sampling.of, snapshot.ids, strata, parameters.seed, parameters.n_clusters
+            )
+            if sample is not None:
+                on_sampled(len(sample))
+            result = await self._clusterer.cluster(snapshot.file, parameters, on_stage, before, sample)
             await words
-            return Grouped(snapshot, result)
+            return Grouped(snapshot, result, sample)
         finally:
             words.cancel()
             await asyncio.gather(words, return_exceptions=True)
@@ -160,12 +187,16 @@ class Reclustering:
             _matched, standing, present.read, now.last_ids, result, opened.record.next_cluster_id
         )
         thresholds = await asyncio.to_thread(
-            leave_one_out_thresholds, result.neighbor_rows, result.neighbor_similarities, respected.cluster_ids
+            leave_one_out_thresholds,
+            result.neighbor_rows,
+            result.neighbor_similarities,
+            respected.cluster_ids,
+            grouped.sample,
         )
         scene = Scene(
             collection=opened.id,
             ids=snapshot.ids,
-            vectors=np.load(snapshot.file, mmap_mode="r"),
+            vectors=VectorFile(snapshot.file),
             cluster_ids=respected.cluster_ids,
             captured_at=present.captured_at,
             locations=present.locations,
@@ -243,25 +274,24 @@ class Reclustering:
         except RunNotFound:
             return None
 
-    async def _read(self, opened: OpenCollection, file: Path) -> Snapshot:
+    async def _read(self, opened: OpenCollection, file: Path, on_stage: OnStage) -> Snapshot:
         count = await self._store.count_images(opened.id, ImageFilter())
         if count < MIN_IMAGES:
             raise TooFewImages(opened.id, count, MIN_IMAGES)
         dimension = opened.record.model.dimension
-        # The file has holes until it is filled: without room, filling it would not fail but end the process.
         self._space.check(Purpose.GROW, _WORKING_COPIES * count * dimension * np.dtype(np.float32).itemsize)
-        vectors = np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=(count, dimension))
         ids: list[UUID] = []
-        async for stretch in self._store.scan_vectors(opened.id):
-            # Images that came since the count are left to the vote when the run is put in force.
-            room = min(len(stretch.ids), count - len(ids))
-            vectors[len(ids) : len(ids) + room] = stretch.vectors[:room]
-            ids += stretch.ids[:room]
+        told = 0.0
+        with VectorFileWriter(file, dimension) as vectors:
+            async for stretch in self._store.scan_vectors(opened.id):
+                vectors.append(stretch.vectors)
+                ids += stretch.ids
+                # Stretches are short; whoever watches does not want to hear of each.
+                if (share := min(len(ids) / count, 1.0)) >= told + _TOLD_EVERY:
+                    told = share
+                    on_stage(RunStage.READING, share)
         if len(ids) < MIN_IMAGES:
             raise TooFewImages(opened.id, len(ids), MIN_IMAGES)
-        if len(ids) < count:
-            file = file.with_name("fewer.npy")
-            await asyncio.to_thread(np.save, file, vectors[: len(ids)])
         return Snapshot(ids, file)
 
 
@@ -276,9 +306,13 @@ def _before(
     active: ClusteringRun | None,
     requested: RequestedParameters,
     parameters: ClusteringParameters,
-) -> Before:
-    """What the algorithm is told of the run before: nothing of its clusters if other ones are asked for."""
-    known = present.of(snapshot.ids)[1].assignments
+) -> tuple[Before, NDArray[np.int64]]:
+    """What the algorithm is told of the run before: nothing of its clusters if other ones are asked for.
+
+    And the stratum of each image, of which every sample has some.
+    """
+    there = present.of(snapshot.ids)[1]
+    known = there.assignments
     n = len(snapshot.ids)
     alike = _asked_alike(active, requested)
     used = None if active is None else active.parameters
@@ -288,12 +322,14 @@ def _before(
         and parameters.n_neighbors == used.n_neighbors
         and parameters.n_components == known.reduced.shape[1]
     )
-    return Before(
+    before = Before(
         cluster_ids=known.cluster_ids if alike else np.full(n, NOISE, dtype=np.int64),
         reduced=known.reduced if same_space else np.zeros((n, 0), np.float32),
         parameters=used if alike else None,
         unchanged=alike and not present.gone and bool(present.read.all()) and len(present.ids) == n,
     )
+    outside = np.where(there.read, _LEFT_OUT, _CAME_SINCE)
+    return before, np.where(known.cluster_ids == NOISE, outside, known.cluster_ids)
 
 
 def _matched(

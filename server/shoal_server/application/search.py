@@ -144,5 +144,7 @@ class Search:
         diversity: float,
     ) -> list[ScoredImage]:
         async with opened.gate.reading():
-            among = replace(where.as_filter(opened), exclude=exclude)
+            among = where.as_filter(opened)
+            if exclude:
+                among = replace(among, exclude=exclude)
             return await self._store.query_images(opened.id, vector, among, limit, offset, score_threshold, diversity)

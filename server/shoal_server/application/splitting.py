@@ -18,6 +18,7 @@ from shoal_server.domain.errors import CannotCorrect
 from shoal_server.domain.filters import ImageFilter
 from shoal_server.domain.portraits import unit_mean
 from shoal_server.domain.run import MIN_IMAGES, Granularity, Method, RequestedParameters
+from shoal_server.domain.sampling import Sampling
 
 _PAGE = 1000
 
@@ -25,10 +26,11 @@ _PAGE = 1000
 class Splitting:
     """Finds parts of a cluster; changes nothing."""
 
-    def __init__(self, store: Store, clusterer: Clusterer, files: RunFiles) -> None:
+    def __init__(self, store: Store, clusterer: Clusterer, files: RunFiles, sampling: Sampling) -> None:
         self._store = store
         self._clusterer = clusterer
         self._files = files
+        self._sampling = sampling
 
     async def parts(self, opened: OpenCollection, cluster_id: int, part_count: int) -> dict[UUID, int]:
         """The part of each image of a cluster, 0 for the largest.
@@ -55,7 +57,7 @@ class Splitting:
             requested = RequestedParameters(n_clusters=part_count, method=Method.SPHERICAL_KMEANS)
         else:
             requested = RequestedParameters(granularity=Granularity.FINE)
-        labels = await self._labels(vectors, requested)
+        labels = await self._labels(ids, vectors, requested)
         if len(np.unique(labels[labels != NOISE])) < 2:
             advice = "list the images of the new cluster" if part_count else "say into how many parts, or list images"
             raise CannotCorrect(opened.id, f"cluster {cluster_id} does not fall apart by itself; {advice}")
@@ -74,13 +76,17 @@ class Splitting:
                 if after is None:
                     return ids
 
-    async def _labels(self, vectors: NDArray[np.float32], requested: RequestedParameters) -> NDArray[np.int64]:
+    async def _labels(
+        self, ids: list[UUID], vectors: NDArray[np.float32], requested: RequestedParameters
+    ) -> NDArray[np.int64]:
         scratch: Path = await asyncio.to_thread(self._files.scratch)
         try:
             file = scratch / "vectors.npy"
             await asyncio.to_thread(np.save, file, vectors)
             parameters = requested.complete(max(len(vectors), 2 * (requested.n_clusters or 0)))
-            result = await self._clusterer.cluster(file, parameters, lambda stage, share: None)
+            one_stratum = np.zeros(len(ids), np.int64)
+            sample = self._sampling.of(ids, one_stratum, parameters.seed, parameters.n_clusters)
+            result = await self._clusterer.cluster(file, parameters, lambda stage, share: None, sample=sample)
             return result.labels
         finally:
             await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)

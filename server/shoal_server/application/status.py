@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+import numpy as np
+
 from shoal_server.application.census import Census, CountedOnce
 from shoal_server.application.clustering import Clustering
 from shoal_server.application.ports import Embedder
@@ -16,8 +18,10 @@ from shoal_server.application.vitals import Part, Vitals
 from shoal_server.domain.errors import ModelBroken, Overloaded, ShoalError
 from shoal_server.domain.run import ClusteringRun
 
-#: Seconds that the model gets for one text; then it is busy, which is not broken.
+#: Seconds that the model gets for one text or image; then it is busy, which is not broken.
 _MODEL_S = 5.0
+#: Side and shade of the image that a model is asked for which reads no text.
+_SIDE, _GRAY = 32, 128
 #: Seconds that the counts may be old, and that are waited for newer ones.
 _FRESH_S, _PATIENCE_S = 2.0, 5.0
 
@@ -30,11 +34,13 @@ class PartStatus:
         name: what it is.
         problem: what is the matter with it; empty if it works.
         latency_s: how long it took to answer; None if it did not.
+        note: what sets it apart from most, for people; empty if nothing does.
     """
 
     name: str
     problem: str
     latency_s: float | None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,12 +154,15 @@ class Status:
         )
 
     async def _ask_model(self) -> PartStatus:
-        name = self._embedder.model.name
+        model = self._embedder.model
         began = time.perf_counter()
-        status = PartStatus(name, self._vitals.problems.get(Part.MODEL, ""), None)
+        status = PartStatus(model.name, self._vitals.problems.get(Part.MODEL, ""), None, model.peculiarity)
         try:
             async with asyncio.timeout(_MODEL_S):
-                await self._embedder.embed_text("a photograph")
+                if model.reads_text:
+                    await self._embedder.embed_text("a photograph")
+                else:
+                    await self._embedder.embed_image(np.full((_SIDE, _SIDE, 3), _GRAY, np.uint8))
         except (TimeoutError, Overloaded):
             # Busy: the queue says so.
             return status

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal_server.application.ports import Embedder
+from shoal_server.domain.collection import EmbeddingModel, Precision
 from shoal_server.domain.naming import Vocabulary, mix_glosses
 
 #: As CLIP's authors ask it: in what it learnt from, a word alone is rare.
@@ -42,7 +43,7 @@ class NamingWords:
         Args:
             vocabulary: what to embed.
             embedder: the model that the clusters' images are embedded with.
-            cache: where other starts left the vectors, under a key of the model's digest, the prompt and all texts;
+            cache: where other starts left the vectors, under a key of the model, the prompt and all texts;
                 None embeds anew at every start.
         """
         self.words = vocabulary.names
@@ -52,6 +53,11 @@ class NamingWords:
         self._vectors: NDArray[np.float32] | None = None
         self._embedding = asyncio.Lock()
 
+    @property
+    def readable(self) -> bool:
+        """Whether the model reads words at all."""
+        return self._embedder.model.reads_text
+
     async def vectors(self) -> NDArray[np.float32]:
         """Vectors of the words, float32 (number of words, dimension).
 
@@ -60,6 +66,7 @@ class NamingWords:
 
         Raises:
             ModelFailed: the model raised an error.
+            ReadsNoText: it looks at images only.
         """
         async with self._embedding:
             if self._vectors is None:
@@ -71,7 +78,7 @@ class NamingWords:
         if self._cache is None:
             return await self._embedder.embed_texts(prompts)
         model = self._embedder.model
-        key = _key(model.digest, prompts)
+        key = _key(model, prompts)
         kept = await self._cache.read(key, (len(prompts), model.dimension))
         if kept is not None:
             return kept
@@ -80,6 +87,7 @@ class NamingWords:
         return vectors
 
 
-def _key(digest: str, prompts: list[str]) -> str:
+def _key(model: EmbeddingModel, prompts: list[str]) -> str:
     """SHA-256 in hexadecimal over what the vectors depend on; JSON keeps apart where one text ends."""
-    return hashlib.sha256(json.dumps([digest, prompts]).encode()).hexdigest()
+    precision = [] if model.precision is Precision.FP32 else [model.precision.value]
+    return hashlib.sha256(json.dumps([model.digest, *precision, prompts]).encode()).hexdigest()

@@ -56,6 +56,7 @@ from shoal_server.application.vitals import Vitals
 from shoal_server.application.vocabulary import NamingWords
 from shoal_server.bootstrap.stores import Servers, backup_source, space_of
 from shoal_server.bootstrap.watching import Instruments, identity_of, show
+from shoal_server.domain.sampling import Sampling
 from shoal_server.rpc.backup_service import BackupService
 from shoal_server.rpc.change_service import ChangeService
 from shoal_server.rpc.cluster_service import ClusterService
@@ -140,7 +141,8 @@ def build(settings: Settings, outside: Outside, tasks: asyncio.TaskGroup) -> Bui
     captioner = outside.captioner
     describing = Describing(words, store, None if captioner is None else Captioning(captioner, image_files, decoder))
     grouping = Grouping(WardTree(), DensePlaces(), words)
-    reclustering = Reclustering(store, clusterer, files, describing, grouping, space_of(settings))
+    sampling = Sampling(settings.sample_above, settings.sample_size)
+    reclustering = Reclustering(store, clusterer, files, describing, grouping, space_of(settings), sampling)
     activation = Activation(collections, store, files, None if following is None else following.all_have_looked)
     history = History(collections, store, files, activation, settings.keep_runs)
     observations = Observations(store)
@@ -164,7 +166,7 @@ def build(settings: Settings, outside: Outside, tasks: asyncio.TaskGroup) -> Bui
         collections, store, clustering, observations, settings.default_schedule, shared=servers is not None
     )
     correcting = Correcting(collections, store, files, activation, history, describing)
-    corrections = Corrections(collections, store, correcting, Splitting(store, clusterer, files))
+    corrections = Corrections(collections, store, correcting, Splitting(store, clusterer, files, sampling))
     ingest = Ingest(
         collections,
         store,

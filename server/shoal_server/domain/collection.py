@@ -58,13 +58,24 @@ class EmbeddingModel:
         """Whether it is said which model it is."""
         return bool(self.name)
 
+    @property
+    def compares_texts(self) -> bool:
+        """Whether texts can be compared with its vectors."""
+        return self.known and self.reads_text
+
+    @property
+    def peculiarity(self) -> str:
+        """What sets it apart from most, for people: "bf16, images only"; empty if nothing does."""
+        precision = "" if self.precision is Precision.FP32 else self.precision.value
+        return ", ".join(filter(None, (precision, "" if self.reads_text else "images only")))
+
     def same_weights(self, other: EmbeddingModel) -> bool:
         """Whether it is the same model, in whatever precision."""
         return (self.digest, self.dimension) == (other.digest, other.dimension)
 
     def __str__(self) -> str:
-        computed = "" if self.precision is Precision.FP32 else f", {self.precision.value}"
-        return f"{self.name or 'an unknown model'} ({self.dimension} dimensions, {self.digest[:19]}...{computed})"
+        peculiarity = f", {self.peculiarity}" if self.peculiarity else ""
+        return f"{self.name or 'an unknown model'} ({self.dimension} dimensions, {self.digest[:19]}...{peculiarity})"
 
 
 @dataclass(frozen=True, slots=True)

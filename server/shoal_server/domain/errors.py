@@ -47,7 +47,8 @@
     │   ├── ReadsNoText
     │   ├── ChangesExpired
     │   ├── StoreFull
-    │   └── NotEmbedded
+    │   ├── NotEmbedded
+    │   └── OtherVersion
     ├── Conflict
     │   ├── RunInProgress
     │   ├── ClustersChanged
@@ -69,7 +70,8 @@
     │   └── ShuttingDown
     └── Failed
         ├── ModelFailed
-        └── ClusteringFailed
+        ├── ClusteringFailed
+        └── WorkerFailed
 
 The second level says what kind of failure it is; a transport needs to know only that level. Every message says what
 happened, to which input, and what to do next. ``reason`` is the machine's name for it and never changes.
@@ -608,6 +610,19 @@ class NotEmbedded(Precondition):
         super().__init__(f"{what} is for a store in the data folder, and this server stores in Qdrant; {instead}")
 
 
+class OtherVersion(Precondition):
+    """A machine that is to help has another version of Shoal."""
+
+    reason = "OTHER_VERSION"
+
+    def __init__(self, here: str, there: str) -> None:
+        super().__init__(
+            f"a machine of the cluster has Shoal {there}, and this one {here}; install the same on all of them",
+            here=here,
+            there=there,
+        )
+
+
 class Conflict(ShoalError):
     """Somebody else's change came between; trying again makes sense."""
 
@@ -806,3 +821,12 @@ class ClusteringFailed(Failed):
 
     def __init__(self, problem: str) -> None:
         super().__init__(f"the clustering run failed: {problem}; the clusters before it are still in force")
+
+
+class WorkerFailed(Failed):
+    """A process of a bulk ingest did not do what it was to do."""
+
+    reason = "WORKER_FAILED"
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"a worker failed: {problem}; run it again: what is stored is kept")

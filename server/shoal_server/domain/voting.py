@@ -28,6 +28,15 @@ QUANTILE = 0.015
 #: A cluster's own quantile counts for as much as that of all clusters when it has this many members.
 PRIOR_MEMBERS = 30
 
+#: How many times the votes for its own cluster must be surpassed by those for another for an image to change.
+DRAW = 2.0
+
+#: Share of the votes that keeps an image in its cluster.
+HOLD = 0.3
+
+#: How many times as far from its neighbours as the threshold says an image may be that was in the cluster before.
+SLACK = 1.1
+
 #: Votes counted at once in :func:`leave_one_out_thresholds`, to bound its memory.
 _BLOCK = 16_384
 
@@ -80,7 +89,10 @@ def vote(cluster_ids: NDArray[np.int64], similarities: NDArray[np.float32]) -> B
 
 
 def leave_one_out_thresholds(
-    neighbor_rows: NDArray[np.int64], neighbor_similarities: NDArray[np.float32], cluster_ids: NDArray[np.int64]
+    neighbor_rows: NDArray[np.int64],
+    neighbor_similarities: NDArray[np.float32],
+    cluster_ids: NDArray[np.int64],
+    sample: NDArray[np.int64] | None = None,
 ) -> dict[int, float]:
     """Finds how similar its neighbours in a cluster must be to a new image for it to join.
 
@@ -93,25 +105,27 @@ def leave_one_out_thresholds(
         neighbor_rows: (n, m), rows of each image's nearest others, best first; the first :data:`NEIGHBORS` are used.
         neighbor_similarities: (n, m), their cosine similarities.
         cluster_ids: (n,), -1 for none.
+        sample: rows of the images that are left out in turn; None: all.
 
     Returns:
         A threshold, -1 to 1, for every cluster id among ``cluster_ids``.
     """
-    won = np.zeros(len(cluster_ids), dtype=np.bool_)
-    shown = np.zeros(len(cluster_ids), dtype=np.float32)
-    for start in range(0, len(cluster_ids), _BLOCK):
+    tried = np.arange(len(cluster_ids)) if sample is None else sample
+    own_ids = cluster_ids[tried]
+    won = np.zeros(len(tried), dtype=np.bool_)
+    shown = np.zeros(len(tried), dtype=np.float32)
+    for start in range(0, len(tried), _BLOCK):
         block = slice(start, start + _BLOCK)
-        candidates = cluster_ids[neighbor_rows[block, :NEIGHBORS]]
-        votes, means = _count(candidates, neighbor_similarities[block, :NEIGHBORS])
-        winner = np.argmax(votes, axis=1)[:, None]
-        won[block] = np.take_along_axis(candidates, winner, axis=1)[:, 0] == cluster_ids[block]
-        shown[block] = np.take_along_axis(means, winner, axis=1)[:, 0]
-    won &= cluster_ids != NOISE
+        candidates = cluster_ids[neighbor_rows[tried[block], :NEIGHBORS]]
+        winners, _, means = _winners(candidates, neighbor_similarities[tried[block], :NEIGHBORS])
+        won[block] = winners == own_ids[block]
+        shown[block] = means
+    won &= own_ids != NOISE
     # With no member to learn from nobody is let in.
     everywhere = float(np.quantile(shown[won], QUANTILE)) if won.any() else 1.0
     thresholds = dict.fromkeys(np.unique(cluster_ids[cluster_ids != NOISE]).tolist(), everywhere)
-    by_cluster = np.flatnonzero(won)[np.argsort(cluster_ids[won], kind="stable")]
-    distinct, starts = np.unique(cluster_ids[by_cluster], return_index=True)
+    by_cluster = np.flatnonzero(won)[np.argsort(own_ids[won], kind="stable")]
+    distinct, starts = np.unique(own_ids[by_cluster], return_index=True)
     stops = np.append(starts, len(by_cluster))[1:]
     for cluster, start, stop in zip(distinct.tolist(), starts.tolist(), stops.tolist(), strict=True):
         own = float(np.quantile(shown[by_cluster[start:stop]], QUANTILE))
@@ -164,6 +178,58 @@ def decide(ballot: Ballot, thresholds: Mapping[int, float]) -> int | None:
         return None
     winner = int(ballot.cluster_ids[0])
     return winner if ballot.similarities[0] >= thresholds.get(winner, np.inf) else None
+
+
+def decide_together(
+    cluster_ids: NDArray[np.int64],
+    similarities: NDArray[np.float32],
+    thresholds: Mapping[int, float],
+    former: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Votes and decides on many images at once, as :func:`vote` and :func:`decide` do on one.
+
+    An image that was in a cluster leaves it less easily than it would join it: it stays where :data:`HOLD` of the votes
+    keep it, unless :data:`DRAW` times as many draw it elsewhere or it is clearly farther from its neighbours there than
+    the threshold says (:data:`SLACK`). So a little change of the neighbours changes little.
+
+    Args:
+        cluster_ids: (n, k), of the neighbours, best first, -1 for none; k at least 1.
+        similarities: (n, k), their cosine similarities to the image.
+        thresholds: by cluster id; a winner without one is not joined.
+        former: (n,), the cluster that each was in, -1 for none.
+
+    Returns:
+        Cluster ids (n,), -1 for outliers; and which share of the votes went there (n,), 0 for outliers.
+    """
+    voters = np.maximum((cluster_ids != NOISE).sum(axis=1), 1)
+    winners, votes, means = _winners(cluster_ids, similarities)
+    shares = votes / voters
+    joined = (shares >= MIN_SHARE) & (means >= _of_each(thresholds, winners))
+    at_home = (cluster_ids == former[:, None]) & (former != NOISE)[:, None]
+    home_votes = at_home.sum(axis=1)
+    home_shares = home_votes / voters
+    home_means = np.where(at_home, similarities, 0.0).sum(axis=1) / np.maximum(home_votes, 1)
+    stays = (home_shares >= HOLD) & (votes < DRAW * home_votes)
+    stays &= 1.0 - home_means <= SLACK * (1.0 - _of_each(thresholds, former))
+    decided = np.where(stays, former, np.where(joined, winners, NOISE))
+    won = np.where(stays, home_shares, np.where(joined, shares, 0.0))
+    return decided.astype(np.int64), won.astype(np.float32)
+
+
+def _of_each(thresholds: Mapping[int, float], cluster_ids: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The threshold of each of these clusters (n,), infinite where there is none."""
+    distinct, rows = np.unique(cluster_ids, return_inverse=True)
+    return np.array([thresholds.get(cluster, np.inf) for cluster in distinct.tolist()], dtype=np.float64)[rows]
+
+
+def _winners(
+    cluster_ids: NDArray[np.int64], similarities: NDArray[np.float32]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """For each image (n, k): the cluster with most votes, how many those are, and how similar those who cast them."""
+    votes, means = _count(cluster_ids, similarities)
+    winner = np.argmax(votes, axis=1)[:, None]
+    taken = (np.take_along_axis(each, winner, axis=1)[:, 0] for each in (cluster_ids, votes, means))
+    return tuple(taken)  # type: ignore[return-value]
 
 
 def _count(

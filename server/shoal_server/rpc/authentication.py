@@ -22,7 +22,7 @@ from shoal_server.domain.errors import NotPermitted, ShoalError, WrongCredential
 from shoal_server.rpc.authorization import MAX_NOTED, RULES, Rule, check_request, collections_of
 from shoal_server.rpc.caller import CALLER
 from shoal_server.rpc.errors import code_of
-from shoal_server.rpc.interceptor import Context, Handler, Single, Streaming, abort, around, unread
+from shoal_server.rpc.interceptor import Context, Handler, OncePerMethod, Single, Streaming, abort, around, unread
 
 #: Where a certificate says who its owner is, the best first.
 _SUBJECTS = ("x509_common_name", "x509_subject_alternative_name", "x509_subject")
@@ -42,6 +42,7 @@ class Guard(grpc.aio.ServerInterceptor):
         self._limits = limits
         self._trail = trail
         self._certificates = certificates
+        self._guarding = OncePerMethod(self._around)
 
     async def intercept_service(
         self,
@@ -53,14 +54,19 @@ class Guard(grpc.aio.ServerInterceptor):
         if handler is None:
             return None
         method = handler_call_details.method
-        streams = handler.request_streaming or handler.response_streaming
-        begin = partial(self._admitted, method, streams)
         rule = RULES.get(method)
         if rule is None or (
             rule.role is not None and not self._access.knows(_key(handler_call_details.invocation_metadata))
         ):
             # Before the request is read: strangers must not fill the memory with those that come to nothing.
-            return unread(handler, partial(_refuse, begin))
+            return unread(handler, partial(_refuse, self._beginning(method, handler)))
+        return self._guarding(method, handler)
+
+    def _beginning(self, method: str, handler: Handler) -> _Begin:
+        return partial(self._admitted, method, handler.request_streaming or handler.response_streaming)
+
+    def _around(self, method: str, handler: Handler) -> Handler:
+        begin = self._beginning(method, handler)
         checked = _messages if handler.request_streaming else _message
         return around(handler, partial(_single, begin, checked), partial(_streaming, begin, checked))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import grpc
 from google.protobuf.empty_pb2 import Empty
@@ -34,7 +34,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _ORDERS = {"captured_at": False, "captured_at asc": False, "captured_at desc": True}
 
 _Ranked: TypeAlias = image_service_pb2.SearchImagesRequest | image_service_pb2.RecommendImagesRequest
-_Result: TypeAlias = image_service_pb2.SearchImagesResponse.Result
+_Page = TypeVar("_Page", image_service_pb2.SearchImagesResponse, image_service_pb2.RecommendImagesResponse)
 
 
 class ImageService(image_service_pb2_grpc.ImageServiceServicer):
@@ -162,8 +162,7 @@ class ImageService(image_service_pb2_grpc.ImageServiceServicer):
                 collection, terms, where, limit, offset, convert.threshold_of(request), request.diversity
             )
 
-        results, token = await _ranked_page(collection, request, find)
-        return image_service_pb2.SearchImagesResponse(results=results, next_page_token=token)
+        return await _ranked_page(collection, request, find, image_service_pb2.SearchImagesResponse())
 
     async def RecommendImages(
         self, request: image_service_pb2.RecommendImagesRequest, context: Context
@@ -177,8 +176,7 @@ class ImageService(image_service_pb2_grpc.ImageServiceServicer):
                 collection, liked, disliked, where, limit, offset, convert.threshold_of(request), request.diversity
             )
 
-        results, token = await _ranked_page(collection, request, find)
-        return image_service_pb2.RecommendImagesResponse(results=results, next_page_token=token)
+        return await _ranked_page(collection, request, find, image_service_pb2.RecommendImagesResponse())
 
     async def FacetImages(
         self, request: image_service_pb2.FacetImagesRequest, context: Context
@@ -203,9 +201,9 @@ class ImageService(image_service_pb2_grpc.ImageServiceServicer):
 
 
 async def _ranked_page(
-    collection: str, request: _Ranked, find: Callable[[int, int], Awaitable[list[ScoredImage]]]
-) -> tuple[list[_Result], str]:
-    """A page of what ``find(limit, offset)`` finds, and the token of the next one."""
+    collection: str, request: _Ranked, find: Callable[[int, int], Awaitable[list[ScoredImage]]], response: _Page
+) -> _Page:
+    """Fills a response with a page of what ``find(limit, offset)`` finds, and the token of the next one."""
     depth = DIVERSE_AMONG if convert.diversity_of(request) else MAX_DEPTH
     offset = offset_of(read_token(request, request.page_token))
     size = min(page_size(request.page_size, 10), depth - offset)
@@ -214,8 +212,12 @@ async def _ranked_page(
     # One more than asked for tells whether there is a next page.
     found = await find(size + 1, offset)
     more = len(found) > size and offset + size < depth
-    results = [_Result(image=convert.image(collection, scored.image), score=scored.score) for scored in found[:size]]
-    return results, make_token(request, str(offset + size)) if more else ""
+    for scored in found[:size]:
+        result = response.results.add(score=scored.score)
+        convert.fill_image(result.image, collection, scored.image)
+    if more:
+        response.next_page_token = make_token(request, str(offset + size))
+    return response
 
 
 def _near_duplicate_of(collection: str, ingested: Ingested) -> str:

@@ -53,6 +53,24 @@ def around(
     return made
 
 
+class OncePerMethod:
+    """What an interceptor makes of the handlers: made at a method's first call, and the same at all others."""
+
+    def __init__(self, make: Callable[[str, Handler], Handler]) -> None:
+        """Args:
+        make: from a method's full name and its handler.
+        """
+        self._make = make
+        self._made: dict[str, tuple[Handler, Handler]] = {}
+
+    def __call__(self, method: str, handler: Handler) -> Handler:
+        """What stands for a handler of a method that there is."""
+        known = self._made.get(method)
+        if known is None or known[0] is not handler:
+            known = self._made[method] = (handler, self._make(method, handler))
+        return known[1]
+
+
 def unread(handler: Handler, answer: Callable[[Context], Awaitable[None]]) -> Handler:
     """A handler in the place of another, which answers without reading a message.
 
@@ -74,6 +92,9 @@ def unread(handler: Handler, answer: Callable[[Context], Awaitable[None]]) -> Ha
 class TranslateErrors(grpc.aio.ServerInterceptor):
     """Every handler may raise domain errors; nothing else of an exception reaches the wire."""
 
+    def __init__(self) -> None:
+        self._translating = OncePerMethod(lambda _, handler: around(handler, _single, _streaming))
+
     async def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
@@ -81,7 +102,7 @@ class TranslateErrors(grpc.aio.ServerInterceptor):
     ) -> Handler | None:
         """Wraps the handler that would have been called."""
         handler = await continuation(handler_call_details)
-        return None if handler is None else around(handler, _single, _streaming)
+        return None if handler is None else self._translating(handler_call_details.method, handler)
 
 
 def _single(behavior: Single) -> Single:

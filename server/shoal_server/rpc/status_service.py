@@ -53,6 +53,7 @@ def _part(part: PartStatus, *, why: bool) -> status_service_pb2.ComponentStatus:
         healthy=not part.problem,
         problem=part.problem if why or not part.problem else "it does not work",
         latency=latency,
+        note=part.note,
     )
 
 

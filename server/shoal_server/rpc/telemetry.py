@@ -13,7 +13,7 @@ import grpc
 
 from shoal_server.application.log_context import note, request_id_of
 from shoal_server.application.telemetry import Meter, Tracer
-from shoal_server.rpc.interceptor import Context, Handler, Single, Streaming, around
+from shoal_server.rpc.interceptor import Context, Handler, OncePerMethod, Single, Streaming, around
 from shoal_server.rpc.request_headers import REQUEST_ID_HEADER, answer_headers
 
 #: What a call of a method that there is not counts as: anybody may make up names.
@@ -42,6 +42,7 @@ class ObserveCalls(grpc.aio.ServerInterceptor):
         """
         self._meter = meter
         self._tracer = tracer
+        self._observing = OncePerMethod(self._around)
 
     async def intercept_service(
         self,
@@ -54,7 +55,10 @@ class ObserveCalls(grpc.aio.ServerInterceptor):
             self._meter.call_began(UNKNOWN, UNKNOWN)
             self._meter.call_ended(UNKNOWN, UNKNOWN, grpc.StatusCode.UNIMPLEMENTED.name, 0.0)
             return None
-        service, _, method = handler_call_details.method.removeprefix("/").partition("/")
+        return self._observing(handler_call_details.method, handler)
+
+    def _around(self, full_name: str, handler: Handler) -> Handler:
+        service, _, method = full_name.removeprefix("/").partition("/")
         observed = partial(self._observed, service, method, handler.response_streaming)
         return around(handler, partial(_single, observed), partial(_streaming, observed))
 

@@ -49,6 +49,18 @@ class Clustering(BaseSettings):
     recluster_timezone: Annotated[
         str, Field(description="Timezone of the quiet hours, for instance `Europe/Berlin`.")
     ] = "UTC"
+    sample_above: Annotated[
+        int,
+        Field(
+            ge=100,
+            description="Images of a collection that are clustered together at most; where there are more, a sample of "
+            "them is, and the others are assigned to what was found by a vote of their neighbours in it.",
+        ),
+    ] = 200_000
+    sample_size: Annotated[
+        int,
+        Field(ge=100, description="Images of that sample; more take more time and memory, and find smaller groups."),
+    ] = 50_000
     keep_runs: Annotated[
         int,
         Field(

@@ -32,14 +32,16 @@ class Images(BaseSettings):
         str,
         Field(
             description="Embedding model: `MODEL/PRETRAINED` of open_clip, `MODEL/PATH` of a local checkpoint, "
-            "`local-dir:FOLDER`, `starter`, or `debug`."
+            "`local-dir:FOLDER`; `timm/NAME` or `timm/NAME/PATH`, an image model of timm, which reads no text; "
+            "`transformers:FOLDER`, a CLIP, SigLIP or SigLIP 2 model of transformers; `starter`, or `debug`."
         ),
     ] = "ViT-B-32/datacomp_xl_s13b_b90k"
     precision: Annotated[
         Precision,
         Field(
             description="Numbers that the model computes with: `fp32`; on a GPU also `fp16` and `bf16`; on a CPU also "
-            "`int8` (dynamic quantisation, by ONNX Runtime). Collections remember it."
+            "`bf16` (where it has instructions for it: AMX or AVX512-BF16) and `int8` (dynamic quantisation, by ONNX "
+            "Runtime). Collections remember it."
         ),
     ] = Precision.FP32
     runtime: Annotated[

@@ -36,7 +36,14 @@ from shoal_server.adapters.batching.threads import shut_down
 from shoal_server.application.ports import Embedder, EmbeddingEngine
 from shoal_server.application.telemetry import FAILED, OK, Meter, NoMeter
 from shoal_server.domain.collection import EmbeddingModel
-from shoal_server.domain.errors import ModelBroken, ModelFailed, Overloaded, ShoalError, ShuttingDown
+from shoal_server.domain.errors import (
+    ModelBroken,
+    ModelFailed,
+    Overloaded,
+    ReadsNoText,
+    ShoalError,
+    ShuttingDown,
+)
 from shoal_server.domain.image import Pixels, Vector
 
 #: By then the queue of any model worth serving has moved on.
@@ -187,23 +194,29 @@ class BatchingEmbedder(Embedder):
         return vector
 
     async def embed_text(self, text: str) -> Vector:
-        """A text to a unit vector. Raises as :meth:`embed_image`."""
+        """A text to a unit vector. Raises as :meth:`embed_image`, and ReadsNoText."""
+        self._check_reads()
         with self._admitted():
             vectors = await self._submit(self._texts, [text])
         vector: Vector = vectors[0]
         return vector
 
     async def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Many texts (a vocabulary) to unit vectors, float32 (n, dimension). Raises as :meth:`embed_image`.
+        """Many texts (a vocabulary) to unit vectors, float32 (n, dimension). Raises as :meth:`embed_text`.
 
         They go through the model a batch at a time, and images that wait come between.
         """
+        self._check_reads()
         with self._admitted():
             parts = [
                 await self._submit(self._texts, texts[start : start + self._max_batch])
                 for start in range(0, len(texts), self._max_batch)
             ]
         return np.concatenate(parts) if parts else np.empty((0, self.model.dimension), np.float32)
+
+    def _check_reads(self) -> None:
+        if not self.model.reads_text:
+            raise ReadsNoText(self.model.name)
 
     @contextmanager
     def _admitted(self) -> Iterator[None]:
@@ -369,8 +382,9 @@ class BatchingEmbedder(Embedder):
 
     async def _try_all(self) -> None:
         """The self-test. Nothing else goes through the model meanwhile."""
-        for lane in (self._images, self._texts):
-            await self._try(lane)
+        await self._try(self._images)
+        if self.model.reads_text:
+            await self._try(self._texts)
 
     async def _try(self, lane: Lane[Any]) -> None:
         """The self-test of one lane, by whoever has a turn in it.

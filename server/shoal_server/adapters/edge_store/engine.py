@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from shoal_server.application.ports import FreeSpace, Purpose
 from shoal_server.domain.errors import ShuttingDown, StoreFull, StoreUnavailable
@@ -23,7 +23,8 @@ class Engine:
 
     Qdrant Edge holds Python's interpreter lock during every call, so that more threads would not make anything
     faster; with one, a job sees no half-done work of another and nobody closes a shard under its readers. For the same
-    reason a job should be short: what takes long is cut into several.
+    reason a job should be short: what takes long is cut into several. And for the same reason a search need not wait
+    for the thread to wake up: nothing else could run meanwhile.
     """
 
     def __init__(self, folder: Path, space: FreeSpace | None = None) -> None:
@@ -34,6 +35,8 @@ class Engine:
         self._folder = folder
         self._space = space
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="shoal-edge")
+        # Of the thread. Added to on the event loop only: if there are none, none can come while a job runs there.
+        self._jobs: set[Future[Any]] = set()
         self._closed = False
 
     async def run(self, job: Callable[[], T]) -> T:
@@ -46,7 +49,26 @@ class Engine:
         """
         if self._closed:
             raise ShuttingDown
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._translated, job)
+        future = self._thread.submit(self._translated, job)
+        self._jobs.add(future)
+        # Also of a job that was cancelled before its turn; one that has begun is finished, whoever waits for it.
+        future.add_done_callback(self._jobs.discard)
+        return await asyncio.wrap_future(future)
+
+    async def run_at_once(self, job: Callable[[], T]) -> T:
+        """Runs a job that does nothing but ask the engine: here, if no other job is before it.
+
+        The way to the thread and back takes 0.2 to 0.4 ms, and a search one or two.
+
+        Raises:
+            ShoalError: as :meth:`run`.
+        """
+        if self._jobs or self._closed:
+            return await self.run(job)
+        outcome = self._translated(job)
+        # Others have their turn, as they have while a job is on the thread.
+        await asyncio.sleep(0)
+        return outcome
 
     def check_space(self, purpose: Purpose, needed: int = 0) -> None:
         """See :meth:`FreeSpace.check`."""

@@ -64,7 +64,7 @@ class EdgeImages(Rooms):
         """Removes images; unknown ids are passed over."""
 
         def write(room: Room, batch: Sequence[UUID]) -> None:
-            room.update_images(edge.UpdateOperation.delete_points(list(batch)), batch)
+            room.update_images(edge.UpdateOperation.delete_points(list(batch)), batch, deletes=True)
 
         await self._write_images(collection, ids, _ID_BATCH, write, Purpose.FINISH)
 
@@ -125,16 +125,18 @@ class EdgeImages(Rooms):
         """
         check_dimension(self._room(collection).record, vector)
         diverse = diversity > 0
-        request = edge.QueryRequest(
+        # A search and not a query: that takes 0.3 ms more, and the answer is the same.
+        request = edge.SearchRequest(
+            query=edge.Query.Nearest(vector.tolist()),
             limit=DIVERSE_AMONG if diverse else limit,
             offset=0 if diverse else offset,
-            query=edge.Query.Nearest(vector.tolist()),
             filter=to_filter(where),
+            params=points.RESCORED,
             score_threshold=score_threshold,
             with_payload=True,
             with_vector=diverse,
         )
-        found = await self._within(collection, lambda room: room.images.query(request))
+        found = await self._ask(collection, lambda room: room.images.search(request))
         if diverse:
             # Not the engine's own reordering: servers of the oldest version that is supported do not have it, and both
             # stores must answer alike.
@@ -156,14 +158,21 @@ class EdgeImages(Rooms):
             check_dimension(record, vector)
         condition = to_filter(where)
         requests = [
-            edge.QueryRequest(
-                limit=limit, query=edge.Query.Nearest(vector.tolist()), filter=condition, with_payload=[CLUSTER_ID]
+            edge.SearchRequest(
+                query=edge.Query.Nearest(vector.tolist()),
+                limit=limit,
+                filter=condition,
+                params=points.RESCORED,
+                with_payload=[CLUSTER_ID],
             )
             for vector in vectors
         ]
-        found: list[list[edge.ScoredPoint]] = []
-        for start in range(0, len(requests), _QUERY_BATCH):
-            found += await self._query_batch(collection, requests[start : start + _QUERY_BATCH])
+        if len(requests) == 1:
+            found = [await self._ask(collection, lambda room: room.images.search(requests[0]))]
+        else:
+            found = []
+            for start in range(0, len(requests), _QUERY_BATCH):
+                found += await self._search_batch(collection, requests[start : start + _QUERY_BATCH])
         return [
             (
                 points.group_ids(neighbors, CLUSTER_ID),
@@ -242,9 +251,9 @@ class EdgeImages(Rooms):
         request = edge.FacetRequest(field, limit=limit, exact=True, filter=condition)
         return await self._within(collection, lambda room: room.images.facet(request).hits)
 
-    async def _query_batch(self, collection: str, requests: list[edge.QueryRequest]) -> list[list[edge.ScoredPoint]]:
-        batch = edge.QueryBatchRequest(requests)
-        return await self._within(collection, lambda room: room.images.query_batch(batch))
+    async def _search_batch(self, collection: str, requests: list[edge.SearchRequest]) -> list[list[edge.ScoredPoint]]:
+        # Not the engine's own batch: a query takes as long in it as alone, or longer.
+        return await self._within(collection, lambda room: [room.images.search(request) for request in requests])
 
     async def _scroll(self, collection: str, request: edge.ScrollRequest) -> tuple[list[edge.Record], UUID | None]:
         found, following = await self._within(collection, lambda room: room.images.scroll(request))

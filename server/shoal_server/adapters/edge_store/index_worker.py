@@ -12,6 +12,7 @@ import sys
 
 import qdrant_edge as edge
 
+from shoal_server.adapters.edge_store import points
 from shoal_server.adapters.edge_store.sparse import die_with_parent
 
 
@@ -25,6 +26,7 @@ def build_index(folder: str, dimension: int, threshold_kb: int) -> None:
     """Optimises the shard in a folder and makes the outcome durable."""
     config = edge.EdgeConfig(
         vectors=edge.EdgeVectorParams(size=dimension, distance=edge.Distance.Cosine),
+        quantization_config=points.QUANTIZED,
         optimizers=edge.EdgeOptimizersConfig(indexing_threshold=threshold_kb),
     )
     shard = edge.EdgeShard.load(folder, config)

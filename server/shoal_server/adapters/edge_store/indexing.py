@@ -44,13 +44,19 @@ class Indexing:
         self._engine = engine
         self._threshold_kb = threshold_kb
         self._tasks: dict[Path, asyncio.Task[None]] = {}
-        self._wanted: set[Path] = set()
+        # The least share of a collection that must be without an index.
+        self._wanted: dict[Path, float] = {}
         self._one_at_a_time = asyncio.Lock()
 
-    def request(self, collection: Room) -> None:
-        """Builds the index of a collection soon; a request during a build leads to one more."""
+    def request(self, collection: Room, least_share: float = 0.0) -> None:
+        """Builds the index of a collection soon; a request during a build leads to one more.
+
+        Args:
+            collection: nothing is built if less of it than the threshold has no index.
+            least_share: nor if that is a smaller share of its images, 0 to 1: a build copies all of them.
+        """
         folder = collection.folder
-        self._wanted.add(folder)
+        self._wanted[folder] = min(least_share, self._wanted.get(folder, least_share))
         running = self._tasks.get(folder)
         if running is None or running.done():
             task = asyncio.create_task(self._build_while_wanted(collection), name=f"index {folder.name}")
@@ -59,7 +65,7 @@ class Indexing:
 
     async def stop(self, collection: Room) -> None:
         """Stops the build of a collection's index, if there is one; the collection stays as it is."""
-        self._wanted.discard(collection.folder)
+        self._wanted.pop(collection.folder, None)
         task = self._tasks.get(collection.folder)
         if task is not None:
             task.cancel()
@@ -84,16 +90,20 @@ class Indexing:
 
     async def _build_while_wanted(self, collection: Room) -> None:
         while collection.folder in self._wanted:
-            self._wanted.discard(collection.folder)
             async with self._one_at_a_time:
-                if await self._engine.run(lambda: self._worthwhile(collection) and self._has_room(collection)):
-                    await self._build(collection)
-                    _log.info("built the search index of collection %s", collection.folder.name)
+                await self._build_if_worthwhile(collection, self._wanted.pop(collection.folder, 1.0))
 
-    def _worthwhile(self, collection: Room) -> bool:
+    async def _build_if_worthwhile(self, collection: Room, least_share: float) -> None:
+        if await self._engine.run(lambda: self._worthwhile(collection, least_share) and self._has_room(collection)):
+            await self._build(collection)
+            _log.info("built the search index of collection %s", collection.folder.name)
+
+    def _worthwhile(self, collection: Room, least_share: float) -> bool:
         info = collection.images.info()
-        unindexed = info.points_count - info.indexed_vectors_count
-        return unindexed * collection.record.model.dimension * _BYTES_PER_NUMBER >= self._threshold_kb * 1024
+        written = min(collection.unindexed, info.points_count)
+        unindexed = max(written, info.points_count - info.indexed_vectors_count)
+        enough = unindexed * collection.record.model.dimension * _BYTES_PER_NUMBER >= self._threshold_kb * 1024
+        return enough and unindexed >= least_share * info.points_count
 
     def _has_room(self, collection: Room) -> bool:
         """Room for the copy, and for what is optimised of it; the copy must not take what the writes beside it need."""

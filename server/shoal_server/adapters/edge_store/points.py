@@ -31,6 +31,13 @@ _SCHEMA = {
     FieldType.BOOL: edge.PayloadSchemaType.Bool,
 }
 
+#: An index compares one byte a number, which takes a quarter of the memory's bandwidth, a third less time and half as
+#: long to build; of twice as many as were asked for, the whole vectors then say which are the nearest.
+#: https://qdrant.tech/documentation/guides/quantization/
+QUANTIZED = edge.ScalarQuantizationConfig(edge.ScalarType.Int8, quantile=0.99, memory=edge.Memory.Pinned)
+#: With every search, so that all scores are those of the whole vectors.
+RESCORED = edge.SearchParams(quantization=edge.QuantizationSearchParams(rescore=True, oversampling=2.0))
+
 #: What a scan reads of an image's payload.
 SCANNED = [*GROUP_FIELDS, CAPTURED_AT, _LOCATION]
 

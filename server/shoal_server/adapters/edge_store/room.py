@@ -9,6 +9,7 @@
     corrections/<correction>.json
     images.new/       a copy of images/ whose index is being built
     images.old/       what images/ was until that copy took its place
+    unindexed.json    how many images were written since the index was built, for the next start
 
 Everything here blocks.
 """
@@ -31,6 +32,7 @@ from shoal_server.adapters.edge_store.upgrading import upgrade_images
 from shoal_server.application.migrating import Arrival
 from shoal_server.domain import records
 from shoal_server.domain.collection import Collection
+from shoal_server.domain.errors import StoreIncompatible
 
 RECORD = "collection.json"
 ARRIVING = "arriving.json"
@@ -41,6 +43,7 @@ GROUPINGS = "groupings"
 CORRECTIONS = "corrections"
 NEW_IMAGES = "images.new"
 OLD_IMAGES = "images.old"
+UNINDEXED = "unindexed.json"
 
 #: How often what a crash left is tried to be removed, and seconds in between.
 _CLEARING, _CLEARING_PAUSE_S = 30, 0.1
@@ -60,6 +63,9 @@ class Room:
         writing: held while images are written, and while they must not be.
         touched: images written since the copy for the index was made; None while there is no copy.
         unflushed: writes since the last flush.
+        unindexed: images written since the index was built. The engine moves each of them out of the index, and does
+            not say so: it counts as indexed what is only deleted there.
+        unasked: images stored since it was last asked whether an index is worth its while.
     """
 
     folder: Path
@@ -69,22 +75,32 @@ class Room:
     writing: asyncio.Lock = field(default_factory=asyncio.Lock)
     touched: set[UUID] | None = None
     unflushed: int = 0
+    unindexed: int = 0
+    unasked: int = 0
 
-    def update_images(self, operation: edge.UpdateOperation, ids: Sequence[UUID]) -> None:
+    def update_images(self, operation: edge.UpdateOperation, ids: Sequence[UUID], *, deletes: bool = False) -> None:
         """Applies an operation on these images; when it returns, it is in the write-ahead log."""
         if self.touched is not None:
             # Before the write: one that fails half-way has touched them too.
             self.touched.update(ids)
         self.images.update(operation)
         self.unflushed += len(ids)
+        if not deletes:
+            self.unindexed += len(ids)
         if self.unflushed >= _FLUSH_EVERY:
             self.images.flush()
             self.unflushed = 0
+            self.note_unindexed()
 
     def save(self, record: Collection) -> None:
         """Replaces the record."""
         files.write_record(self.folder / RECORD, records.collection_to_record(record))
         self.record = record
+
+    def note_unindexed(self) -> None:
+        """Keeps the number of images without an index; where that is lost, one index is built too many or too late."""
+        with suppress(OSError):
+            files.write_record(self.folder / UNINDEXED, {"images": self.unindexed})
 
     def announce(self, source: str) -> None:
         """Says durably that the collection is being moved here, and from where."""
@@ -104,6 +120,7 @@ class Room:
         for shard in (self.images, self.clusters):
             shard.flush()
             shard.close()
+        self.note_unindexed()
 
     def delete(self) -> None:
         """Removes the collection; a crash on the way leaves one that does not exist and is cleared away later."""
@@ -163,7 +180,16 @@ def _load(folder: Path, record: Collection) -> Room:
         record=record,
         images=images,
         clusters=edge.EdgeShard.load(str(folder / CLUSTERS)),
+        unindexed=_unindexed(folder, images),
     )
+
+
+def _unindexed(folder: Path, images: edge.EdgeShard) -> int:
+    try:
+        return files.read_record(folder / UNINDEXED, lambda record: int(record["images"]))
+    except (FileNotFoundError, StoreIncompatible):
+        # An older version did not count, or it was lost: as many as there may be.
+        return images.info().points_count
 
 
 def swap_images(room: Room, replacement: edge.EdgeShard) -> None:
@@ -176,6 +202,8 @@ def swap_images(room: Room, replacement: edge.EdgeShard) -> None:
     files.sync_folder(room.folder)
     room.images = edge.EdgeShard.load(str(room.folder / IMAGES))
     room.unflushed = 0
+    room.unindexed = len(room.touched or ())
+    room.note_unindexed()
     shutil.rmtree(room.folder / OLD_IMAGES)
 
 

@@ -39,6 +39,10 @@ class Rooms:
         """Runs a job in a collection that exists when it runs."""
         return await self._engine.run(lambda: job(self._room(collection)))
 
+    async def _ask(self, collection: str, job: Callable[[Room], T]) -> T:
+        """Runs a job that does nothing but ask the engine one question."""
+        return await self._engine.run_at_once(lambda: job(self._room(collection)))
+
     async def _write_within(self, collection: str, job: Callable[[Room], T], purpose: Purpose) -> T:
         """Runs a job that writes points, if there is room for it."""
 

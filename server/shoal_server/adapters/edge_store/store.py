@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Self
 
@@ -20,11 +21,14 @@ from shoal_server.adapters.edge_store.snapshots import SNAPSHOTS, EdgeSnapshots
 from shoal_server.application.ports import FreeSpace, Purpose
 from shoal_server.domain.collection import Collection, check_collection_id
 from shoal_server.domain.errors import CollectionExists, RecordChanged, StoreIncompatible
+from shoal_server.domain.image import Image, Vector
 from shoal_server.domain.lease import Fence
 from shoal_server.domain.payload import INDEXED, FieldType
 
-#: Below 40 MB of vectors without an index (20,000 of 512 dimensions, about 10 ms a query) search is exact.
-INDEXING_THRESHOLD_KB = 40_000
+#: Below 10 MB of vectors without an index (5,000 of 512 dimensions, about 2.5 ms a query) search is exact.
+INDEXING_THRESHOLD_KB = 10_000
+#: New images after which the store asks itself whether to build an index, and how large a share of all must have none.
+_ASK_AFTER, _UNINDEXED_SHARE = 1_000, 0.05
 #: What an empty collection takes on the disk, measured: its indexes above all.
 _FRESH_BYTES = 64 << 20
 
@@ -84,6 +88,17 @@ class EdgeStore(EdgeImages, EdgeClusters, EdgeHistory, EdgeSnapshots):
         finally:
             self._engine.shut_down()
 
+    async def upsert_images(self, collection: str, images: Sequence[tuple[Image, Vector]]) -> None:
+        """As the port has it. What is stored bit by bit gets an index too, without anybody asking for it."""
+        await super().upsert_images(collection, images)
+        found = self._rooms.get(collection)
+        if found is None:
+            return
+        found.unasked += len(images)
+        if found.unasked >= _ASK_AFTER:
+            found.unasked = 0
+            self._indexing.request(found, _UNINDEXED_SHARE)
+
     async def create_collection(self, collection: Collection) -> None:
         """Makes the room for its images and clusters, payload indexes first, then the record.
 
@@ -129,6 +144,10 @@ class EdgeStore(EdgeImages, EdgeClusters, EdgeHistory, EdgeSnapshots):
     async def optimize(self, collection: str) -> None:
         """Asks for the index to be rebuilt, if enough vectors are without one; returns at once."""
         self._indexing.request(self._room(collection))
+
+    async def indexed(self, collection: str) -> None:
+        """Waits until no index of a collection is asked for or being built."""
+        await self._indexing.settled(self._room(collection))
 
     def _load(self) -> None:
         self._engine.check_space(Purpose.OPEN)

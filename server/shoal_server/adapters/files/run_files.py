@@ -13,7 +13,13 @@ import pyarrow.parquet as pq
 
 from shoal_server.adapters.files.folder import Folder
 from shoal_server.adapters.files.place import Place
-from shoal_server.adapters.files.run_tables import from_table, moves_from_table, moves_to_table, to_table
+from shoal_server.adapters.files.run_tables import (
+    ROWS_AT_ONCE,
+    from_table,
+    moves_from_table,
+    moves_to_table,
+    to_table,
+)
 from shoal_server.application.ports import RunAssignments
 from shoal_server.domain.correction import Moves
 from shoal_server.domain.errors import CorrectionNotFound, RunNotFound, StoreIncompatible
@@ -107,7 +113,7 @@ class ParquetRunFiles:
 
     def _write(self, name: str, table: pa.Table) -> None:
         content = pa.BufferOutputStream()
-        pq.write_table(table, content, compression="zstd")
+        pq.write_table(table, content, compression="zstd", row_group_size=ROWS_AT_ONCE)
         self._place.write(name, content.getvalue().to_pybytes(), durably=True)
 
     def _read(self, name: str, decode: Callable[[pa.Table], T]) -> T | None:

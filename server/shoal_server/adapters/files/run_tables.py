@@ -12,6 +12,9 @@ from shoal_server.application.ports import RunAssignments
 from shoal_server.domain.cluster import NOISE
 from shoal_server.domain.correction import Moves
 
+#: Rows that are written, or turned into objects, at once: what that needs beside the table is bounded.
+ROWS_AT_ONCE = 65_536
+
 _REDUCED_DIMENSIONS = b"shoal.reduced_dimensions"
 
 _SCHEMA = pa.schema(
@@ -98,8 +101,12 @@ def moves_from_table(table: pa.Table) -> Moves:
     return Moves(ids=_ids(table), before=_optional_ids(table, "before"), after=_optional_ids(table, "after"))
 
 
-def _id_column(ids: list[UUID]) -> pa.Array:
-    return pa.array([str(image) for image in ids], pa.string())
+def _id_column(ids: list[UUID]) -> pa.ChunkedArray:
+    texts = [
+        pa.array([str(image) for image in ids[start : start + ROWS_AT_ONCE]], pa.string())
+        for start in range(0, len(ids), ROWS_AT_ONCE)
+    ]
+    return pa.chunked_array(texts, pa.string())
 
 
 def _optional_id_column(values: NDArray[np.int64]) -> pa.Array:
@@ -121,7 +128,12 @@ def _column(table: pa.Table, name: str) -> pa.Array:
 
 
 def _ids(table: pa.Table) -> list[UUID]:
-    return [UUID(image) for image in _column(table, "image_id").to_pylist()]
+    column = _column(table, "image_id")
+    return [
+        UUID(image)
+        for start in range(0, len(column), ROWS_AT_ONCE)
+        for image in column.slice(start, ROWS_AT_ONCE).to_pylist()
+    ]
 
 
 def _optional_ids(table: pa.Table, name: str) -> NDArray[np.int64]:

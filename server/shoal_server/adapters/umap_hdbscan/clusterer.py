@@ -15,6 +15,7 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shoal_server.adapters.umap_hdbscan import worker
 from shoal_server.application.ports import Before, ClusteringResult
@@ -70,6 +71,7 @@ class WorkerClusterer:
         parameters: ClusteringParameters,
         on_stage: Callable[[RunStage, float], None],
         before: Before | None = None,
+        sample: NDArray[np.int64] | None = None,
     ) -> ClusteringResult:
         """See ``Clusterer``; waits its turn while another job is under way.
 
@@ -87,6 +89,9 @@ class WorkerClusterer:
                 job = worker.Job(vectors, folder, parameters, None if before is None else _without_arrays(before))
                 if before is not None:
                     await asyncio.to_thread(_save, folder, before)
+                if sample is not None:
+                    await asyncio.to_thread(np.save, worker.sample_file(folder), sample)
+                    job = replace(job, sampled=True)
                 try:
                     done = await self._follow(living, job, on_stage)
                 except ClusteringFailed:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import umap.layouts
 import umap.umap_
 
 #: The functions that Shoal calls of those that UMAP has compiled anew, for some ten seconds, in every process.
 _FORGOTTEN = (
     (umap.umap_, "smooth_knn_dist"),
     (umap.umap_, "compute_membership_strengths"),
-    (umap.layouts, "_nb_optimize_layout_euclidean_single_epoch"),
 )
 
 

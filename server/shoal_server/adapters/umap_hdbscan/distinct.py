@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,7 +21,9 @@ def distinct_rows(vectors: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDAr
     first: list[int] = []
     kind_of = np.empty(len(vectors), dtype=np.int64)
     for row, vector in enumerate(vectors):
-        kind = kinds.setdefault(vector.tobytes(), len(first))
+        # Digests: the bytes themselves would fill as much memory as the vectors once more.
+        digest = hashlib.blake2b(vector.tobytes(), digest_size=16).digest()
+        kind = kinds.setdefault(digest, len(first))
         if kind == len(first):
             first.append(row)
         kind_of[row] = kind

@@ -1,27 +1,67 @@
-"""Exact nearest neighbours by cosine similarity."""
+"""Nearest neighbours by cosine similarity: exact among few, nearly so among many."""
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from shoal_server.adapters.umap_hdbscan.inverted_lists import InvertedLists
 
 #: Similarities held at once, as float32: 64 MiB.
 _BLOCK = 1 << 24
+#: Up to so many vectors all pairs are compared. Of 50,000, 512 values each, that takes twice as long as the lists.
+_ALL_PAIRS = 20_000
+#: Vectors looked up at once.
+_QUERIES = 2_048
 
 
-def nearest_others(vectors: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def nearest_others(
+    vectors: NDArray[np.float32], k: int, seed: int = 0
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Finds each row's k nearest other rows; the row itself is never among them.
 
-    By blocked matrix product: O(n^2 d) operations, O(n k) memory. The same input gives the same answer; among equally
-    similar rows the one that comes first is named first.
+    Of up to 20,000 rows all pairs are compared, by blocked matrix product; of more, those in the same region
+    (:mod:`~shoal_server.adapters.umap_hdbscan.inverted_lists`), among which nearly all of the nearest are. Memory
+    beside the result is bounded, and in the second case that of the vectors once more. The same input gives the same
+    answer.
 
     Args:
         vectors: (n, d), unit length, n at least 2.
         k: 1 to n - 1.
+        seed: of the regions.
 
     Returns:
-        Rows (n, k), best first, and their cosine similarities (n, k), -1 to 1.
+        Rows (n, k), best first, of equally similar ones the first first, and cosine similarities (n, k), -1 to 1.
     """
+    return _among_all(vectors, k) if len(vectors) <= _ALL_PAIRS else _by_lists(vectors, k, seed)
+
+
+def _by_lists(vectors: NDArray[np.float32], k: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    n = len(vectors)
+    lists = InvertedLists(vectors, seed)
+    rows = np.empty((n, k), dtype=np.int64)
+    similarities = np.empty((n, k), dtype=np.float32)
+
+    def look_up(start: int) -> None:
+        part = slice(start, min(start + _QUERIES, n))
+        found, values = lists.search(vectors[part], k + 1)
+        own = found == np.arange(part.start, part.stop)[:, None]
+        # Of more than k identical ones a row may miss itself: then the last goes.
+        own[~own.any(axis=1), -1] = True
+        rows[part] = found[~own].reshape(-1, k)
+        similarities[part] = values[~own].reshape(-1, k)
+
+    # One block a thread, rather than one product on all: sorting out the nearest takes as long as the products.
+    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        list(pool.map(look_up, range(0, n, _QUERIES)))
+    return rows, similarities
+
+
+def _among_all(vectors: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     n = len(vectors)
     rows = np.empty((n, k), dtype=np.int64)
     similarities = np.empty((n, k), dtype=np.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -20,7 +21,7 @@ from shoal_server.adapters.umap_hdbscan.methods.silhouette import (
     silhouette,
 )
 from shoal_server.adapters.umap_hdbscan.neighbors import nearest_others
-from shoal_server.adapters.umap_hdbscan.principal_axes import principal_axes
+from shoal_server.adapters.umap_hdbscan.principal_axes import leading_axes, principal_axes
 from shoal_server.adapters.umap_hdbscan.reduce import embed_graph, move_on, neighbor_graph
 from shoal_server.adapters.umap_hdbscan.search import choose_groups
 from shoal_server.adapters.umap_hdbscan.steady import steady_groups, steady_strengths
@@ -31,10 +32,13 @@ from shoal_server.domain.run import MIN_IMAGES, ClusteringParameters, Reducer, R
 
 #: Neighbours told at least, if there are so many images: as many as vote on a new image.
 _OTHERS = 15
-#: Rounds of UMAP from old coordinates; where most points stand well already, more change little.
-_WARM_EPOCHS = 200
+#: Rounds of UMAP. Its own choice is 500 up to 10,000 points and 200 beyond; on photographs, 500 change nothing that a
+#: label could tell.
+_ROUNDS = 200
+#: Rounds from old coordinates; where most points stand well already, more change little.
+_WARM_ROUNDS = 200
 #: How far points may move in the first of them, in shares of what they may where all are placed afresh.
-_WARM_ALPHA = 0.5
+_WARM_STEP = 0.5
 
 OnStage = Callable[[RunStage, float], None]
 
@@ -68,7 +72,7 @@ def cluster_vectors(
         raise ValueError(f"what is known of {len(before.cluster_ids)} images does not go with {n} vectors")
     on_stage(RunStage.NEIGHBORS, 0.0)
     others = max(_OTHERS, parameters.n_neighbors - 1)
-    rows, similarities = nearest_others(vectors, min(others, n - 1))
+    rows, similarities = nearest_others(vectors, min(others, n - 1), parameters.seed)
     first, kind_of = distinct_rows(vectors)
     kinds = vectors[first]
     if len(kinds) < MIN_IMAGES:
@@ -76,7 +80,7 @@ def cluster_vectors(
     else:
         graph_inputs = (rows, similarities)
         if len(kinds) < n:
-            graph_inputs = nearest_others(kinds, min(others, len(kinds) - 1))
+            graph_inputs = nearest_others(kinds, min(others, len(kinds) - 1), parameters.seed)
         on_stage(RunStage.REDUCING, 0.0)
         graph = neighbor_graph(*graph_inputs, min(parameters.n_neighbors, len(kinds)), parameters.seed)
         kinds_before = None if before is None else _of_kinds(before, kind_of)
@@ -84,11 +88,15 @@ def cluster_vectors(
         on_stage(RunStage.GROUPING, 0.0)
         points = reduced if reduced.shape[1] else kinds
         usual = None if before is None or before.parameters is None else before.parameters.min_cluster_size
-        groups = choose_groups(points, kinds, graph, parameters, lambda f: on_stage(RunStage.GROUPING, f), usual)
-        if kinds_before is not None:
-            groups = _held_against(groups, graph, points, kinds_before)
-        on_stage(RunStage.MAPPING, 0.0)
-        coordinates = map_points(kinds, graph, points, parameters.seed, lambda f: on_stage(RunStage.MAPPING, f))
+        start = leading_axes(points, 2, parameters.seed)
+        # The map needs no groups: it is laid out beside them.
+        with ThreadPoolExecutor(1) as beside:
+            laid_out = beside.submit(map_points, graph, start, parameters.seed)
+            groups = choose_groups(points, kinds, graph, parameters, lambda f: on_stage(RunStage.GROUPING, f), usual)
+            if kinds_before is not None:
+                groups = _held_against(groups, graph, points, kinds_before)
+            on_stage(RunStage.MAPPING, 0.0)
+            coordinates = laid_out.result()
     labels, strengths = _with_piles(groups, kind_of)
     labels, strengths = labels[kind_of], strengths[kind_of]
     if before is not None and before.unchanged:
@@ -146,8 +154,9 @@ def _reduced(
     if before is not None and before.reduced.shape[1] == parameters.n_components:
         start = starting_points(graph, before.reduced, parameters.seed)
         if start is not None:
-            return move_on(graph, start, 0.0, _WARM_EPOCHS, _WARM_ALPHA, parameters.seed, on_fraction)
-    return embed_graph(kinds, graph, parameters.n_components, 0.0, None, None, parameters.seed, on_fraction)
+            return move_on(graph, start, 0.0, _WARM_ROUNDS, _WARM_STEP, parameters.seed, on_fraction)
+    start = leading_axes(kinds, parameters.n_components, parameters.seed)
+    return embed_graph(graph, start, 0.0, _ROUNDS, parameters.seed, on_fraction)
 
 
 def _held_against(

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from shoal_server.application.ports import Before
+from shoal_server.application.vector_file import VectorFile
 from shoal_server.domain.full_disk import is_full
 from shoal_server.domain.run import ClusteringParameters, RunStage, Trial
 
@@ -37,12 +38,14 @@ class Job:
         folder: where the arrays of ``before`` lie, and where the result's are left.
         parameters: how to cluster.
         before: what is known of the run before, its arrays left empty; None: nothing.
+        sampled: only some rows are to be clustered; which, lies in the folder.
     """
 
     vectors: Path
     folder: Path
     parameters: ClusteringParameters
     before: Before | None
+    sampled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,11 @@ BEFORE_ARRAYS = ("cluster_ids", "reduced")
 def before_file(folder: Path, name: str) -> Path:
     """Where an array of ``Before`` lies in a job's folder."""
     return folder / f"before_{name}.npy"
+
+
+def sample_file(folder: Path) -> Path:
+    """Where the rows to cluster lie in a job's folder."""
+    return folder / "sample.npy"
 
 
 def result_file(folder: Path, name: str) -> Path:
@@ -130,14 +138,10 @@ def _die_with_parent() -> None:
 
 def _warm_up() -> None:
     """Imports what is slow to import, and compiles what is slow to compile or finds it compiled."""
-    from umap.layouts import tqdm
-
     from shoal_server.adapters.umap_hdbscan.compiled import keep_compiled
     from shoal_server.adapters.umap_hdbscan.pipeline import cluster_vectors
 
     keep_compiled()
-    # tqdm's default lock is a named semaphore of the system, which a killed process leaves behind.
-    tqdm.set_lock(threading.RLock())
     vectors = np.random.default_rng(0).normal(size=(64, 8)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     cluster_vectors(vectors, ClusteringParameters(15, 5, 5, 5, seed=0), lambda stage, fraction: None)
@@ -145,16 +149,20 @@ def _warm_up() -> None:
 
 def _work(job: Job, connection: Connection) -> Done:
     from shoal_server.adapters.umap_hdbscan.pipeline import cluster_vectors
+    from shoal_server.adapters.umap_hdbscan.sampled import cluster_sampled
 
     before = job.before
     if before is not None:
         before = replace(before, **{name: np.load(before_file(job.folder, name)) for name in BEFORE_ARRAYS})
-    result = cluster_vectors(
-        np.load(job.vectors),
-        job.parameters,
-        lambda stage, fraction: connection.send(Progress(stage, fraction)),
-        before,
-    )
+
+    def on_stage(stage: RunStage, fraction: float) -> None:
+        connection.send(Progress(stage, fraction))
+
+    if job.sampled:
+        sample = np.load(sample_file(job.folder))
+        result = cluster_sampled(VectorFile(job.vectors), sample, job.parameters, on_stage, before, cluster_vectors)
+    else:
+        result = cluster_vectors(np.load(job.vectors), job.parameters, on_stage, before)
     for name in RESULT_ARRAYS:
         np.save(result_file(job.folder, name), getattr(result, name))
     return Done(result.parameters, result.trials, dict(result.quality))

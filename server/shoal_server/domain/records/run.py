@@ -52,6 +52,7 @@ def run_to_record(run: ClusteringRun) -> Record:
         "quality": figures(run.quality),
         "timings": figures(run.timings),
         "activated_at": optional_iso(run.activated_at),
+        "sampled": run.sampled,
     }
 
 
@@ -80,6 +81,7 @@ def run_from_record(record: Mapping[str, Any]) -> ClusteringRun:
         quality=dict(record.get("quality", {})),
         timings=dict(record.get("timings", {})),
         activated_at=optional_datetime(record.get("activated_at")),
+        sampled=record.get("sampled"),
     )
 
 

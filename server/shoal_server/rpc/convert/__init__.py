@@ -7,7 +7,7 @@ from shoal_server.rpc.convert.facets import facet_fields, facets
 from shoal_server.rpc.convert.filters import image_filter
 from shoal_server.rpc.convert.groupings import moment, place, theme
 from shoal_server.rpc.convert.history import comparison, exported
-from shoal_server.rpc.convert.images import changes, image, ingest_options, new_image
+from shoal_server.rpc.convert.images import changes, fill_image, image, ingest_options, new_image
 from shoal_server.rpc.convert.parameters import requested_parameters
 from shoal_server.rpc.convert.queries import diversity_of, query_of, tastes_of, terms_of, threshold_of
 from shoal_server.rpc.convert.runs import run
@@ -25,6 +25,7 @@ __all__ = [
     "exported",
     "facet_fields",
     "facets",
+    "fill_image",
     "ids_within",
     "image",
     "image_filter",

@@ -51,6 +51,8 @@ NUMBERS = frozenset(
     }
 )
 
+_ANYWHERE = Where()
+
 
 def image_filter(collection_id: str, message: image_pb2.ImageFilter) -> Where:
     """Which images.
@@ -59,6 +61,9 @@ def image_filter(collection_id: str, message: image_pb2.ImageFilter) -> Where:
         InvalidField: something in it makes no sense; the field is named.
         InvalidName: something named is not of this collection.
     """
+    if not message.ByteSize():
+        # Most searches have none.
+        return _ANYWHERE
     _check_extent([message], 1)
     return _where(collection_id, message)
 

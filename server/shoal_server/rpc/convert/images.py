@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 from google.type import latlng_pb2
 
 from shoal.v1 import image_pb2, image_service_pb2
@@ -10,7 +12,7 @@ from shoal_server.application.ingest import NewImage, Options
 from shoal_server.domain.errors import InvalidField
 from shoal_server.domain.image import Image, Metadata, OnNearDuplicate
 from shoal_server.rpc.convert.attributes import attribute_messages, attributes
-from shoal_server.rpc.convert.values import cluster_or_none, timestamp
+from shoal_server.rpc.convert.values import cluster_or_none, fill_timestamp
 from shoal_server.rpc.resource_names import image_name, moment_name, place_name
 
 #: Fields of Metadata that have the same name and type in ImageMetadata.
@@ -18,6 +20,8 @@ _SAME = (
     "width", "height", "format", "byte_size", "orientation", "captured_at", "camera_make", "camera_model", "lens",
     "iso", "f_number", "exposure_s", "focal_length_mm", "altitude_m", "frame_count", "local_time",
 )  # fmt: skip
+
+_same = attrgetter(*_SAME)
 
 _CHANGEABLE = ("uri", "tags", "attributes")
 
@@ -32,32 +36,38 @@ _ON_NEAR_DUPLICATE: dict[int, OnNearDuplicate | None] = {
 
 def image(collection_id: str, stored: Image) -> image_pb2.Image:
     """A stored image."""
-    return image_pb2.Image(
-        name=image_name(collection_id, stored.id),
-        sha256=stored.sha256,
-        uri=stored.uri,
-        tags=stored.tags,
-        cluster=cluster_or_none(collection_id, stored.cluster_id),
-        metadata=_metadata(stored.metadata),
-        ingest_time=timestamp(stored.ingested_at),
-        place="" if stored.place_id is None else place_name(collection_id, stored.place_id),
-        moment="" if stored.moment_id is None else moment_name(collection_id, stored.moment_id),
-        also_at=stored.also_at,
-        attributes=attribute_messages(stored.attributes),
-        phash=stored.phash or "",
-    )
+    message = image_pb2.Image()
+    fill_image(message, collection_id, stored)
+    return message
 
 
-def _metadata(read: Metadata) -> image_pb2.ImageMetadata:
+def fill_image(message: image_pb2.Image, collection_id: str, stored: Image) -> None:
+    """Makes a stored image of an empty message, where it stands: what is put into another message is copied."""
+    message.name = image_name(collection_id, stored.id)
+    message.sha256 = stored.sha256
+    message.uri = stored.uri
+    message.tags.extend(stored.tags)
+    message.cluster = cluster_or_none(collection_id, stored.cluster_id)
+    _fill_metadata(message.metadata, stored.metadata)
+    fill_timestamp(message.ingest_time, stored.ingested_at)
+    if stored.place_id is not None:
+        message.place = place_name(collection_id, stored.place_id)
+    if stored.moment_id is not None:
+        message.moment = moment_name(collection_id, stored.moment_id)
+    if stored.also_at:
+        message.also_at.extend(stored.also_at)
+    for key, value in attribute_messages(stored.attributes).items():
+        message.attributes[key].CopyFrom(value)
+    message.phash = stored.phash or ""
+
+
+def _fill_metadata(message: image_pb2.ImageMetadata, read: Metadata) -> None:
     location = read.location
-    message = image_pb2.ImageMetadata(
-        location=None if location is None else latlng_pb2.LatLng(latitude=location.lat, longitude=location.lon)
-    )
-    for name in _SAME:
-        value = getattr(read, name)
+    if location is not None:
+        message.location.CopyFrom(latlng_pb2.LatLng(latitude=location.lat, longitude=location.lon))
+    for name, value in zip(_SAME, _same(read), strict=True):
         if value is not None:
             setattr(message, name, value)
-    return message
 
 
 def new_image(message: image_service_pb2.NewImage, content: bytes) -> NewImage:

@@ -31,6 +31,7 @@ _STAGES = {
     RunStage.REDUCING: cluster_pb2.RUN_STAGE_REDUCING,
     RunStage.GROUPING: cluster_pb2.RUN_STAGE_GROUPING,
     RunStage.MAPPING: cluster_pb2.RUN_STAGE_MAPPING,
+    RunStage.ASSIGNING: cluster_pb2.RUN_STAGE_ASSIGNING,
     RunStage.MATCHING: cluster_pb2.RUN_STAGE_MATCHING,
     RunStage.WRITING: cluster_pb2.RUN_STAGE_WRITING,
 }
@@ -76,6 +77,7 @@ def run(
         timings=record.timings,
         activate_time=timestamp(record.activated_at),
         retained=complete,
+        sampled_count=record.sampled or 0,
     )
     if record.state is RunState.FAILED:
         error = shoal_status(grpc.StatusCode.INTERNAL, record.error or "", record.error_reason or "", {})

@@ -20,9 +20,17 @@ def timestamp(moment: datetime | None) -> Timestamp | None:
     """An aware moment, or a local time as if it were UTC; None stays None."""
     if moment is None:
         return None
+    message = Timestamp()
+    fill_timestamp(message, moment)
+    return message
+
+
+def fill_timestamp(message: Timestamp, moment: datetime) -> None:
+    """Sets a timestamp, where it stands, to a moment as :func:`timestamp` takes it."""
     since = (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)) - _EPOCH
     # Not FromDatetime: it takes four times as long, and a page has a thousand of them.
-    return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1000)
+    message.seconds = since.days * 86_400 + since.seconds
+    message.nanos = since.microseconds * 1000
 
 
 def cluster_or_none(collection_id: str, cluster_id: int | None) -> str:
