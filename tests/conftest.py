@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import tempfile
 from collections.abc import Iterator
@@ -47,8 +48,31 @@ def pytest_configure(config: pytest.Config) -> None:
     cache = tempfile.TemporaryDirectory(prefix="shoal-cache-")
     config.add_cleanup(cache.cleanup)
     patch.setenv("SHOAL_CACHE", cache.name)
-    compiled = config.cache.mkdir("numba") if config.cache is not None else Path(cache.name) / "numba"
+    # There is none with `-p no:cacheprovider`.
+    kept = getattr(config, "cache", None)
+    compiled = Path(cache.name) / "numba" if kept is None else kept.mkdir("numba")
     patch.setenv("NUMBA_CACHE_DIR", str(compiled))
+    if not any(compiled.iterdir()) and _takes_folders(config):
+        _compile_beside(config)
+
+
+def _compile_beside(config: pytest.Config) -> None:
+    """Compiles while the first tests run, once, what otherwise several servers at a time would all compile."""
+    from shoal_server.adapters.umap_hdbscan import worker
+
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=worker.main, args=(theirs, None), daemon=True)
+    process.start()
+    theirs.close()
+    # Ready, it finds that nobody has a job for it, and ends.
+    ours.close()
+    config.add_cleanup(process.kill)
+
+
+def _takes_folders(config: pytest.Config) -> bool:
+    """Whether whole folders of tests are run."""
+    return any((config.invocation_params.dir / named).is_dir() for named in config.args)
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
@@ -60,8 +84,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
         # Shoal's own collections have fixed names: one test at a time has the server.
         return 0
     cores = os.cpu_count() or 1
-    folders = any((config.invocation_params.dir / named).is_dir() for named in config.args)
-    return min(cores, 4) if folders and cores > 1 else 0
+    return min(cores, 4) if _takes_folders(config) and cores > 1 else 0
 
 
 @pytest.fixture(scope="session")

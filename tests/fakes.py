@@ -30,6 +30,7 @@ class FakeClusterer:
         jobs: how many there were.
         before: what the last job was told of the run before.
         deaths: as of a process that does not die.
+        started: whether it was told to get ready before there was a job.
     """
 
     def __init__(self, threshold: float = 0.9) -> None:
@@ -42,9 +43,11 @@ class FakeClusterer:
         self.jobs = 0
         self.before: Before | None = None
         self.deaths = 0
+        self.started = False
 
     async def start(self) -> None:
         """Nothing to get ready."""
+        self.started = True
 
     async def aclose(self) -> None:
         """Nothing to let go of."""

@@ -49,6 +49,13 @@ class Clustering(BaseSettings):
     recluster_timezone: Annotated[
         str, Field(description="Timezone of the quiet hours, for instance `Europe/Berlin`.")
     ] = "UTC"
+    warm_clustering: Annotated[
+        bool,
+        Field(
+            description="Keep the process that clusters ready from the start, so that no run waits for it; `false` "
+            "saves its memory on servers that cluster seldom."
+        ),
+    ] = True
     keep_runs: Annotated[
         int,
         Field(
