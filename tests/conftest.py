@@ -51,6 +51,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # There is none with `-p no:cacheprovider`.
     kept = getattr(config, "cache", None)
     compiled = Path(cache.name) / "numba" if kept is None else kept.mkdir("numba")
+    compiled.mkdir(exist_ok=True)
     patch.setenv("NUMBA_CACHE_DIR", str(compiled))
     if not any(compiled.iterdir()) and _takes_folders(config):
         _compile_beside(config)
@@ -124,6 +125,9 @@ EMBEDDED_ONLY = {
     "test_disk_full": "it fills the disk of the data folder, where the store must be",
     "test_a_collection_whose_activation_cannot_be_finished_does_not_stop_the_others": "it damages the data folder",
     "test_an_internal_error_is_found_by_its_id": "it breaks the store of the data folder",
+    "test_what_is_the_matter_is_told_to_those_who_may_know_of_everything": "it breaks the store of the data folder",
+    "test_a_server_that_stores_in_its_data_folder_attaches_to_nothing": "it is about a store in the data folder",
+    "test_a_token_outlives_the_server_until_the_log_is_too_long": "a log in a Qdrant server is shortened by the minute",
 }
 
 
