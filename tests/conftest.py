@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import tempfile
 from collections.abc import Iterator
@@ -47,8 +48,32 @@ def pytest_configure(config: pytest.Config) -> None:
     cache = tempfile.TemporaryDirectory(prefix="shoal-cache-")
     config.add_cleanup(cache.cleanup)
     patch.setenv("SHOAL_CACHE", cache.name)
-    compiled = config.cache.mkdir("numba") if config.cache is not None else Path(cache.name) / "numba"
+    # There is none with `-p no:cacheprovider`.
+    kept = getattr(config, "cache", None)
+    compiled = Path(cache.name) / "numba" if kept is None else kept.mkdir("numba")
+    compiled.mkdir(exist_ok=True)
     patch.setenv("NUMBA_CACHE_DIR", str(compiled))
+    if not any(compiled.iterdir()) and _takes_folders(config):
+        _compile_beside(config)
+
+
+def _compile_beside(config: pytest.Config) -> None:
+    """Compiles while the first tests run, once, what otherwise several servers at a time would all compile."""
+    from shoal_server.adapters.umap_hdbscan import worker
+
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=worker.main, args=(theirs, None), daemon=True)
+    process.start()
+    theirs.close()
+    # Ready, it finds that nobody has a job for it, and ends.
+    ours.close()
+    config.add_cleanup(process.kill)
+
+
+def _takes_folders(config: pytest.Config) -> bool:
+    """Whether whole folders of tests are run."""
+    return any((config.invocation_params.dir / named).is_dir() for named in config.args)
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
@@ -60,8 +85,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
         # Shoal's own collections have fixed names: one test at a time has the server.
         return 0
     cores = os.cpu_count() or 1
-    folders = any((config.invocation_params.dir / named).is_dir() for named in config.args)
-    return min(cores, 4) if folders and cores > 1 else 0
+    return min(cores, 4) if _takes_folders(config) and cores > 1 else 0
 
 
 @pytest.fixture(scope="session")
@@ -101,6 +125,9 @@ EMBEDDED_ONLY = {
     "test_disk_full": "it fills the disk of the data folder, where the store must be",
     "test_a_collection_whose_activation_cannot_be_finished_does_not_stop_the_others": "it damages the data folder",
     "test_an_internal_error_is_found_by_its_id": "it breaks the store of the data folder",
+    "test_what_is_the_matter_is_told_to_those_who_may_know_of_everything": "it breaks the store of the data folder",
+    "test_a_server_that_stores_in_its_data_folder_attaches_to_nothing": "it is about a store in the data folder",
+    "test_a_token_outlives_the_server_until_the_log_is_too_long": "a log in a Qdrant server is shortened by the minute",
 }
 
 

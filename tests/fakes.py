@@ -33,6 +33,7 @@ class FakeClusterer:
         before: what the last job was told of the run before.
         sample: the rows that the last job was to cluster; None: all.
         deaths: as of a process that does not die.
+        started: whether it was told to get ready before there was a job.
     """
 
     def __init__(self, threshold: float = 0.9) -> None:
@@ -46,9 +47,11 @@ class FakeClusterer:
         self.before: Before | None = None
         self.sample: NDArray[np.int64] | None = None
         self.deaths = 0
+        self.started = False
 
     async def start(self) -> None:
         """Nothing to get ready."""
+        self.started = True
 
     async def aclose(self) -> None:
         """Nothing to let go of."""

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from shoal_server import logs
 from shoal_server.domain.errors import ShoalError
-from shoal_server.settings import Settings, problems_of
+from shoal_server.settings import Settings, problems_of, unknown_variables
 
 _log = logging.getLogger("shoal_server")
 
@@ -57,6 +57,8 @@ def serve(
         typer.echo(f"shoal serve: --ready-file: there is no folder {ready_file.parent}", err=True)
         raise typer.Exit(2)
     logs.set_up(settings.log_level, settings.log_format)
+    for line in unknown_variables(os.environ):
+        _log.warning("%s", line)
     try:
         asyncio.run(_serve(settings, ready_file))
     except (ShoalError, OSError) as error:

@@ -90,14 +90,14 @@ def revoke(
     """Takes a key back. A running server refuses it within two seconds, and ends its streams at their next message."""
     now = datetime.now(UTC)
 
-    def without(there: tuple[ApiKey, ...]) -> tuple[ApiKey, ...]:
-        if identity not in {key.id for key in there}:
-            raise InvalidField("ID", f"there is no key {identity[:80]!r}; list them with `shoal keys list`")
-        return tuple(key.revoked(now) if key.id == identity else key for key in there)
-
     with _telling():
         file = _key_file(data)
-        file.change(without)
+        # Before the file is touched: looking for a key makes no folder.
+        if identity not in {key.id for key in file.read()}:
+            raise InvalidField(
+                "ID", f"there is no key {identity[:80]!r} in {file.path}; list them with `shoal keys list`"
+            )
+        file.change(lambda there: tuple(key.revoked(now) if key.id == identity else key for key in there))
         [revoked] = [key for key in file.read() if key.id == identity]
     if as_json:
         typer.echo(json.dumps(_record(revoked, now)))

@@ -76,6 +76,12 @@ def _on_the_qdrant_server(stored_in_qdrant_server: QdrantServer | None) -> None:
     """With ``--qdrant-url``, every server that is started stores there."""
 
 
+@pytest.fixture(autouse=True)
+def _no_warm_clustering(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most tests cluster nothing, and getting ready for it takes as long as everything else of a start."""
+    monkeypatch.setenv("SHOAL_WARM_CLUSTERING", "false")
+
+
 @pytest.fixture
 def servers(stored_in_qdrant_server: QdrantServer | None) -> Iterator[list[ServerProcess]]:
     """Servers put in here are killed at the end, whatever happens."""

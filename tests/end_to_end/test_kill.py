@@ -190,7 +190,10 @@ def test_killed_at_any_write_between_two_runs(tmp_path: Path, servers: list[Serv
         target, active = active, target
 
 
-def test_no_process_is_left_behind(tmp_path: Path, servers: list[ServerProcess]) -> None:
+def test_no_process_is_left_behind(
+    tmp_path: Path, servers: list[ServerProcess], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOAL_WARM_CLUSTERING", "true")
     servers.append(ServerProcess(tmp_path / "data"))
     pid = servers[-1].process.pid
     children = Path(f"/proc/{pid}/task/{pid}/children")

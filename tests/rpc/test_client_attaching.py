@@ -111,8 +111,9 @@ async def test_attach_as_json_has_all_that_was_asked_for(birds: Served) -> None:
         ((), ("its vectors have names", "image, sound")),
         (("--vector", "smell"), ("no vector 'smell'",)),
         (("--vector", "image", "--payload-key", "species"), ("'species'", "--payload-key")),
-        (("--vector", "image", "--filter", "{"), ("no filter of Qdrant",)),
-        (("--vector", "image", "--model", "starter"), ("starter",)),
+        (("--vector", "image", "--filter", "{"), ("no filter of Qdrant", "JSON")),
+        (("--vector", "image", "--filter", '{"must": [{"kind": "x"}]}'), ("no filter of Qdrant (must.0", '"match"')),
+        (("--vector", "image", "--model", "starter"), ("cannot be made for model starter", "leave the model out")),
         (("--vector", "image", "--as", "A B"), ("A B",)),
     ],
 )
@@ -124,6 +125,12 @@ async def test_what_cannot_be_attached_leaves_nothing_behind(
     assert done.stderr.startswith("error: ")
     assert all(word in done.stderr for word in words), done.stderr
     assert not (await shoal(birds, "collections", "--json")).records
+
+
+async def test_a_name_that_is_no_id_needs_another(birds: Served) -> None:
+    done = await shoal(birds, "attach", "--collection", "Big Birds")
+    assert done.code == 1
+    assert "say what it is to be called in Shoal (--as ID)" in done.stderr
 
 
 async def test_detach_asks_first_and_leaves_the_ids(birds: Served, qdrant: AsyncQdrantClient) -> None:

@@ -37,6 +37,12 @@ async def test_health(served: Served, service: str) -> None:
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
+@pytest.mark.parametrize("warm", [True, False])
+async def test_what_clusters_is_got_ready_before_it_is_needed_if_that_is_wanted(tmp_path: Path, warm: bool) -> None:
+    async with serving(tmp_path, warm_clustering=warm) as server:
+        assert server.clusterer.started is warm
+
+
 async def test_reflection_lists_every_service(served: Served) -> None:
     stub: Any = reflection_pb2_grpc.ServerReflectionStub(served.channel)  # type: ignore[arg-type]
     call = stub.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="")]))

@@ -79,7 +79,7 @@ async def test_on_the_command_line(tmp_path: Path) -> None:
         assert shown.exit_code == 0, shown.output
         assert f"{server.address}, Shoal " in shown.stdout
         assert re.search(r"model\s+debug: works \(\d+ ms\)", shown.stdout)
-        assert re.search(r"store\s+embedded: works \(\d+ ms\)", shown.stdout)
+        assert re.search(r"store\s+(embedded|Qdrant at \S+): works \(\d+ ms\)", shown.stdout)
         assert re.search(r"queue\s+0 of 1024", shown.stdout)
         assert re.search(r"photos\s+0\s+0\s+0\s+-\s+-", shown.stdout)
         as_json = await command(server, "--json")

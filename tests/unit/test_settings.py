@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from shoal_server.domain.schedule import Schedule
-from shoal_server.settings import Settings, settings_tables
+from shoal_server.settings import Settings, settings_tables, unknown_variables
 
 
 def test_defaults_listen_on_loopback() -> None:
@@ -21,6 +21,15 @@ def test_refuses_to_be_exposed(address: str) -> None:
     with pytest.raises(ValidationError, match="SHOAL_INSECURE"):
         Settings(listen=address)
     assert Settings(listen=address, insecure=True).listen == address
+
+
+def test_variables_that_mean_nothing_are_named_with_what_may_be_meant() -> None:
+    fine = ["SHOAL_LISTEN", "SHOAL_SERVER", "HOME", "SHOAL_PORT_50051_TCP_ADDR", "SHOAL_SERVICE_HOST"]
+    assert unknown_variables(fine) == []
+    assert unknown_variables([*fine, "SHOAL_XYZZY", "SHOAL_QDRANT_ULR"]) == [
+        "SHOAL_QDRANT_ULR is no setting; is SHOAL_QDRANT_URL meant?",
+        "SHOAL_XYZZY is no setting",
+    ]
 
 
 @pytest.mark.parametrize("address", ["localhost:0", "127.0.0.1:0", "[::1]:50051"])

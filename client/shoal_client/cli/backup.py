@@ -39,6 +39,10 @@ def backup(
 
     The server goes on meanwhile. What it stores in Qdrant or in a bucket is not in it.
     """
+    if str(output) == "-":
+        raise typer.BadParameter(
+            "name a file: what is written is complete only when it is there", param_hint="--output"
+        )
     bar = Progress(
         TextColumn("backing up"),
         BarColumn(),

@@ -28,6 +28,11 @@ class KeyFile:
         #: Other than any version, and than that of a file that is not there.
         self._seen: _Version | str | None = "unread"
 
+    @property
+    def path(self) -> Path:
+        """Where the keys are."""
+        return self._path
+
     async def changed_keys(self) -> Keys | None:
         """As :class:`KeySource` has it."""
         return await asyncio.to_thread(self._changed)

@@ -13,10 +13,11 @@ from shoal_server.application.open_collections import OpenCollection, OpenCollec
 from shoal_server.application.ports import RunFiles
 from shoal_server.application.unbroken import unbroken
 from shoal_server.domain.attachment import Attachment
-from shoal_server.domain.collection import Collection, EmbeddingModel, check_collection_id
+from shoal_server.domain.collection import COLLECTION_ID, Collection, EmbeddingModel, check_collection_id
 from shoal_server.domain.errors import (
     CollectionNotFound,
     InvalidField,
+    InvalidName,
     ModelMismatch,
     NotAttachable,
     NotAttached,
@@ -132,13 +133,18 @@ class Attaching:
             raise InvalidField(
                 "attachment.source", f"it must be the name of a Qdrant collection, up to {MAX_SOURCE} long"
             )
-        collection = check_collection_id(collection or source)
+        try:
+            collection = check_collection_id(collection or source)
+        except InvalidName:
+            if collection:
+                raise
+            raise InvalidName(source, f"{COLLECTION_ID}; say what it is to be called in Shoal (--as ID)") from None
         payload_key = payload_key or CLUSTER_ID
         _check_key(payload_key)
         if len(where) > MAX_FILTER:
             raise InvalidField("attachment.filter_json", f"{len(where)} characters; at most {MAX_FILTER} are read")
         if model and model != self._model.name:
-            raise ModelMismatch(collection, model[:200], str(self._model))
+            raise ModelMismatch(collection, model[:200], str(self._model), is_there=False)
         if self._store is None:
             raise NotAttachable(
                 source, "this server stores in its data folder; start it with SHOAL_QDRANT_URL of the Qdrant server"

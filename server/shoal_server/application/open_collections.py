@@ -174,7 +174,7 @@ class OpenCollections:
         """
         check_collection_id(collection)
         if model and model != self._model.name:
-            raise ModelMismatch(collection, model[:200], str(self._model))
+            raise ModelMismatch(collection, model[:200], str(self._model), is_there=False)
         record = Collection(id=collection, model=self._model, created_at=datetime.now(UTC))
         async with self._opening:
             await unbroken(self._store.create_collection(record))

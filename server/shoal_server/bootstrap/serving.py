@@ -155,7 +155,8 @@ async def running(
                 serving_http(settings, vitals, built.census, tools.meter, guard.access)
             )
             stack.push_async_callback(_cancelled, tasks.create_task(vitals.watch()))
-            await clusterer.start()
+            if settings.warm_clustering:
+                await clusterer.start()
             await ticker.start(built.scheduling.tick)
             if built.newcomers is not None:
                 looking = MonotonicTicker(settings.attach_interval_s)

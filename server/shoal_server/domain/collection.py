@@ -12,6 +12,8 @@ from shoal_server.domain.errors import InvalidName
 from shoal_server.domain.schedule import Schedule
 
 _ID = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+#: The form of an id, for people.
+COLLECTION_ID = "a collection's id: 1 to 63 of a-z, 0-9, '-' and '_', beginning with a letter"
 
 
 def check_collection_id(collection: str) -> str:
@@ -21,7 +23,7 @@ def check_collection_id(collection: str) -> str:
         InvalidName: it has not.
     """
     if not _ID.fullmatch(collection):
-        raise InvalidName(collection, "a collection's id: 1 to 63 of a-z, 0-9, '-' and '_', beginning with a letter")
+        raise InvalidName(collection, COLLECTION_ID)
     return collection
 
 

@@ -359,15 +359,20 @@ class Precondition(ShoalError):
 
 
 class ModelMismatch(Precondition):
-    """A collection was made with another model than the server runs."""
+    """A collection was made, or is to be made, with another model than the server runs."""
 
     reason = "MODEL_MISMATCH"
 
-    def __init__(self, collection: str, recorded: str, running: str) -> None:
+    def __init__(self, collection: str, recorded: str, running: str, *, is_there: bool = True) -> None:
+        problem = (
+            f"was made with model {recorded}, but this server runs {running}; vectors of different models cannot be "
+            "compared: start the server with the collection's model, or use another collection"
+            if is_there
+            else f"cannot be made for model {recorded}: this server runs {running}; leave the model out, or start a "
+            "server with the other one"
+        )
         super().__init__(
-            f"collection {collection!r} was made with model {recorded}, but this server runs {running}; vectors of "
-            "different models cannot be compared: start the server with the collection's model, or use another "
-            "collection",
+            f"collection {collection!r} {problem}",
             collection=collection,
             recorded=recorded,
             running=running,

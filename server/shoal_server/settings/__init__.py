@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import json
+import re
+from collections.abc import Iterable
+from enum import Enum
 from pathlib import Path
 
 from pydantic import ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from shoal_server.domain.image import OnNearDuplicate
 from shoal_server.domain.records.keys import keys_from_record
 from shoal_server.settings.clustering import Clustering
 from shoal_server.settings.images import Images
@@ -18,7 +21,14 @@ from shoal_server.settings.security import Security
 from shoal_server.settings.serving import Serving
 from shoal_server.settings.storing import Storing, default_cache_folder, default_data_folder
 
-__all__ = ["Settings", "default_cache_folder", "default_data_folder", "problems_of", "settings_tables"]
+__all__ = [
+    "Settings",
+    "default_cache_folder",
+    "default_data_folder",
+    "problems_of",
+    "settings_tables",
+    "unknown_variables",
+]
 
 #: In the order in which people read them.
 _ROOMS = (Storing, Serving, Images, Clustering, Security, QdrantServer)
@@ -104,6 +114,25 @@ def problems_of(error: ValidationError) -> list[str]:
     ]
 
 
+#: Variables of the client and of what starts a server, which stand in the same environment.
+_OF_OTHERS = {"SHOAL_SERVER", "SHOAL_API_KEY", "SHOAL_API_KEY_FILE", "SHOAL_CLIENT_CERT", "SHOAL_CLIENT_KEY"}
+_OF_OTHERS |= {"SHOAL_TLS", "SHOAL_TLS_CA", "SHOAL_TEST_DATA"}
+#: What Kubernetes sets for every pod beside a service named ``shoal``.
+_OF_KUBERNETES = re.compile(r"SHOAL(_[A-Z0-9_]+)?_(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|UDP)(_\w+)?)?)")
+
+
+def unknown_variables(names: Iterable[str]) -> list[str]:
+    """A line for each variable that looks like a setting and is none, with the setting that may be meant."""
+    known = {f"SHOAL_{name.upper()}" for name in Settings.model_fields}
+    lines = []
+    for name in sorted(names):
+        if not name.startswith("SHOAL_") or name in known | _OF_OTHERS or _OF_KUBERNETES.fullmatch(name):
+            continue
+        close = difflib.get_close_matches(name, known, 1)
+        lines.append(f"{name} is no setting" + (f"; is {close[0]} meant?" if close else ""))
+    return lines
+
+
 def settings_tables() -> str:
     """The settings as Markdown, a table for each topic, as the documentation has it."""
     return "\n\n".join(f"## {room.__doc__}\n\n{_table(room)}".replace(".\n", "\n", 1) for room in _ROOMS)
@@ -113,7 +142,7 @@ def _table(room: type[BaseSettings]) -> str:
     rows = ["| variable | default | meaning |", "|---|---|---|"]
     for name, field in room.model_fields.items():
         default = _FOLDERS.get(name) or field.default
-        default = default.value if isinstance(default, OnNearDuplicate) else default
+        default = default.value if isinstance(default, Enum) else default
         rows.append(
             f"| `SHOAL_{name.upper()}` | {'' if default in (None, ()) else f'`{default}`'} | {field.description} |"
         )

@@ -61,6 +61,13 @@ class Clustering(BaseSettings):
         int,
         Field(ge=100, description="Images of that sample; more take more time and memory, and find smaller groups."),
     ] = 50_000
+    warm_clustering: Annotated[
+        bool,
+        Field(
+            description="Keep the process that clusters ready from the start, so that no run waits for it; `false` "
+            "saves its memory on servers that cluster seldom."
+        ),
+    ] = True
     keep_runs: Annotated[
         int,
         Field(

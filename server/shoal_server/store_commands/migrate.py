@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
@@ -61,7 +62,14 @@ def migrate(
         raise typer.BadParameter(f"{folder} is no data folder with a store in it; name one with --data")
     with telling("migrate"):
         # What only a server needs is not asked for.
-        settings = Settings(data=folder, qdrant_url=to or from_, listen="127.0.0.1:0")
+        try:
+            settings = Settings(data=folder, qdrant_url=to or from_, listen="127.0.0.1:0")
+        except ValidationError as error:
+            for problem in error.errors():
+                if problem["loc"] == ("qdrant_url",):
+                    option = "--from" if to is None else "--to"
+                    raise typer.BadParameter(problem["msg"].removeprefix("Value error, "), param_hint=option) from None
+            raise
         try:
             asyncio.run(_migrate(settings, collections or [], to_qdrant=to is not None, replace=replace, json_=as_json))
         except KeyboardInterrupt:

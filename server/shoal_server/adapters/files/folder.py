@@ -188,8 +188,9 @@ def _move(partial: Path, path: Path) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             partial.replace(path)
-        except FileNotFoundError:
-            # The collection was deleted between the two, perhaps to be made again under the same name.
+        except (FileNotFoundError, FileExistsError):
+            # The collection was deleted between the two, or while a folder was looked at that another call made,
+            # perhaps to be made again under the same name.
             continue
         return
     raise OSError(f"the folder {path.parent} is removed again and again")

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -314,11 +315,9 @@ def _checked_filter(where: str, payload_key: str) -> str:
     try:
         chosen = models.Filter.model_validate_json(where)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
         raise InvalidField(
             "attachment.filter_json",
-            f"it is no filter of Qdrant ({place}: {first['msg']}); one looks like "
+            f"it is no filter of Qdrant ({_problem(error)}); one looks like "
             '{"must": [{"key": "kind", "match": {"value": "photo"}}]}',
         ) from error
     plain = chosen.model_dump(mode="json", exclude_none=True)
@@ -327,6 +326,16 @@ def _checked_filter(where: str, payload_key: str) -> str:
             "attachment.filter_json", f"it asks for {payload_key!r}, which Shoal is about to write; leave that out"
         )
     return json.dumps(plain, ensure_ascii=False, separators=(",", ":")) if plain else ""
+
+
+def _problem(error: ValidationError) -> str:
+    """What is wrong with a filter, without the names of the client's classes."""
+    first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        return first["msg"]
+    # Of a choice of classes each stands in the place with its name, and says what it would have wanted.
+    place = ".".join(str(part) for part in first["loc"] if isinstance(part, int) or re.fullmatch(r"[a-z_]+", part))
+    return f"{place} is nothing that one has" if place else first["msg"]
 
 
 def _mentions(part: Any, key: str) -> bool:
