@@ -1,6 +1,7 @@
 """How many images a second become vectors, beside the loop that one writes with the same weights.
 
-    python benchmarks/embedding.py [FOLDER] [--model ViT-B-32|starter ...] [--count 64] [--rounds 5] [--kept FOLDER] [--json FILE]
+    python benchmarks/embedding.py [FOLDER] [--model ViT-B-32|starter ...] [--count 64] [--rounds 5] [--kept FOLDER]
+                                   [--json FILE]
 
 The images are photographs: those below FOLDER, or scikit-image's and parts of them. They are decoded before. What is
 timed is from pixels to vectors: each contestant prepares the images as its model was trained, and embeds them.

@@ -218,19 +218,20 @@ class Correcting:
         }
         wanted = sorted(touched & size_of.keys())
         rows = np.flatnonzero(np.isin(plan.cluster_ids, wanted))
-        scene = await self._scene(opened, present, plan.cluster_ids, rows)
+        scene, of_scene = await self._scene(opened, present, plan.cluster_ids, rows)
         prior = float(np.mean([cluster.threshold for cluster in before.values()])) if before else 1.0
-        thresholds = await asyncio.to_thread(thresholds_within, scene.vectors, scene.cluster_ids, prior)
+        thresholds = await asyncio.to_thread(thresholds_within, of_scene, scene.cluster_ids, prior)
         former = dict(before)
         for cluster_id, given in plan.clusters_after.items():
-            former[cluster_id] = _as_given(before.get(cluster_id), given, scene.vectors.shape[1])
+            former[cluster_id] = _as_given(before.get(cluster_id), given, of_scene.shape[1])
         # A cluster that vanished between the scan and the reading of the vectors has nothing to describe.
         wanted = [cluster for cluster in wanted if cluster in thresholds]
         return [*others.values(), *await self._describing.some(scene, wanted, others, former, thresholds)]
 
     async def _scene(
         self, opened: OpenCollection, present: Present, cluster_ids: NDArray[np.int64], rows: NDArray[np.int64]
-    ) -> Scene:
+    ) -> tuple[Scene, NDArray[np.float32]]:
+        """What the images of some rows show, and their vectors, float32 (n, d)."""
         vectors: list[NDArray[np.float32]] = []
         kept: list[int] = []
         for start in range(0, len(rows), _READ_BATCH):
@@ -240,14 +241,16 @@ class Correcting:
             kept += there
             vectors += [found[present.ids[row]] for row in there]
         dimension = opened.record.model.dimension
-        return Scene(
+        of_scene = np.stack(vectors) if vectors else np.zeros((0, dimension), np.float32)
+        scene = Scene(
             collection=opened.id,
             ids=[present.ids[row] for row in kept],
-            vectors=np.stack(vectors) if vectors else np.zeros((0, dimension), np.float32),
+            vectors=of_scene,
             cluster_ids=cluster_ids[kept],
             captured_at=[present.captured_at[row] for row in kept],
             locations=[present.locations[row] for row in kept],
         )
+        return scene, of_scene
 
 
 def _record(plan: Plan, author: str, clusters: ClusterSet, images: int) -> Correction:

@@ -100,7 +100,7 @@ def _shares(sizes: NDArray[np.int64], size: int) -> NDArray[np.int64]:
         share = 0.5 * (low + high)
         low, high = (share, high) if np.maximum(least, share * sizes).sum() < size else (low, share)
     due = np.maximum(least, low * sizes)
-    taken = np.floor(due).astype(np.int64)
+    taken: NDArray[np.int64] = np.floor(due).astype(np.int64)
     # What rounding left goes to those that lost most by it.
     left = size - int(taken.sum())
     neediest = np.lexsort([-sizes, -(np.minimum(due, sizes) - taken)])
