@@ -47,12 +47,9 @@ def test_the_vectors_are_pytorchs(engine: OnnxEngine, in_torch: StarterEngine) -
     np.testing.assert_allclose(engine.embed_texts(TEXTS[:1]), in_torch.embed_texts(TEXTS[:1]), atol=1e-4)
 
 
-@pytest.mark.parametrize(("gpu", "kind"), [(False, OnnxEngine), (True, StarterEngine)])
-def test_unless_one_says_otherwise_it_runs_here_on_a_cpu_and_on_a_gpu_in_pytorch(
-    engine: OnnxEngine, cache: Path, monkeypatch: pytest.MonkeyPatch, gpu: bool, kind: type
-) -> None:
-    monkeypatch.setattr(models, "_has_gpu", lambda: gpu)
-    assert isinstance(load_engine("starter", cache), kind)
+@pytest.mark.parametrize(("runtime", "kind"), [(Runtime.ONNX, OnnxEngine), (Runtime.AUTO, StarterEngine)])
+def test_it_runs_here_where_that_is_asked_for(engine: OnnxEngine, cache: Path, runtime: Runtime, kind: type) -> None:
+    assert isinstance(load_engine("starter", cache, runtime=runtime), kind)
 
 
 def test_int8_on_a_machine_with_a_gpu_has_to_be_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

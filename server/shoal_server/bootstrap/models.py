@@ -67,7 +67,9 @@ def _load_starter(cache: Path, precision: Precision, runtime: Runtime) -> Embedd
     from shoal_server.adapters.starter_embedder import StarterEngine, StarterModel
 
     _check_precision("starter", precision, Precision.FP32)
-    if runtime is Runtime.ONNX or (runtime is Runtime.AUTO and not _has_gpu()):
+    # Faster in ONNX Runtime, but its export takes longer than the first hundred images, and this is the model that
+    # people try Shoal with.
+    if runtime is Runtime.ONNX:
         return _load_exported(StarterModel(cache), cache, precision)
     return StarterEngine(cache)
 

@@ -48,7 +48,7 @@ class Images(BaseSettings):
         Runtime,
         Field(
             description="What runs the model: `torch`; `onnx` (ONNX Runtime; the model is exported once and kept); "
-            "`auto`: whichever was measured to be faster here for this kind of model."
+            "`auto`: PyTorch, but for `int8`, which ONNX Runtime alone has."
         ),
     ] = Runtime.AUTO
     mix_precisions: Annotated[
