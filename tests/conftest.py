@@ -77,7 +77,9 @@ def _takes_folders(config: pytest.Config) -> bool:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Whole folders of tests run on several cores, at most 4; files and tests that are named run in this process.
+    """Whole folders of tests run in several processes; files and tests that are named run in this one.
+
+    There is one more than there are cores, because many tests wait for servers.
 
     So do all of them if they share a Qdrant server.
     """
@@ -85,7 +87,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
         # Shoal's own collections have fixed names: one test at a time has the server.
         return 0
     cores = os.cpu_count() or 1
-    return min(cores, 4) if _takes_folders(config) and cores > 1 else 0
+    return min(cores + 1, 6) if _takes_folders(config) and cores > 1 else 0
 
 
 @pytest.fixture(scope="session")
