@@ -5,7 +5,8 @@
 
 1. the store alone, in this process: the same queries one after another; then a server is started, and left alone until
    it is idle;
-2. the same through gRPC, one client: at the median, no more than 1.5 ms slower;
+2. the same through gRPC, one client: at the median, no more than 1.5 ms slower; before that through a bare gRPC server
+   that has nothing but the store (``bare_server.py``), which says how much of that is Shoal's;
 3. the same while all vectors are clustered: the 99th percentile no more than 3 times that of before;
 4. many clients at once: 70 % searches, 20 % assignments, 10 % new images. No call may fail, but for those that the
    server refuses because it has too much to do, which it says (RESOURCE_EXHAUSTED).
@@ -21,6 +22,7 @@ import asyncio
 import os
 import platform
 import random
+import subprocess
 import sys
 import tempfile
 import time
@@ -87,6 +89,7 @@ class Figures:
 
     Attributes:
         store: the store alone.
+        bare: the store behind a gRPC server that has nothing else.
         search: the same queries by one client.
         while_clustering: the same while a run is under way.
         stages: of that run, in which a search began.
@@ -95,6 +98,7 @@ class Figures:
     """
 
     store: Calls
+    bare: Calls
     search: Calls
     while_clustering: Calls
     stages: list[str]
@@ -112,7 +116,7 @@ class Figures:
                 "search: what gRPC adds to the store's median",
                 "A search takes little longer through gRPC than in the store's own process.",
                 f"<= {TRANSPORT_MS:g} ms",
-                f"{added:.2f} ms",
+                f"{added:.2f} ms; {self.bare.percentile(50) - self.store.percentile(50):.2f} ms without Shoal",
                 added <= TRANSPORT_MS,
                 rows,
                 seconds,
@@ -149,11 +153,12 @@ def main() -> int:
             fill(folder, options.vectors, options.dimension)
         queries = vectors_of(_QUERIES, options.dimension, seed=6)
         store = asyncio.run(_store_alone(folder / "data", queries))
+        bare = _bare(folder / "data", queries)
         os.environ["SHOAL_RECLUSTER_AUTOMATICALLY"] = "false"
         server = Server(folder, f"debug/{options.dimension}")
         try:
             server.until_idle()
-            figures = asyncio.run(_through_grpc(server.address, queries, store, options))
+            figures = asyncio.run(_through_grpc(server.address, queries, (store, bare), options))
         finally:
             server.stop()
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
@@ -176,8 +181,24 @@ async def _store_alone(data: Path, queries: NDArray[np.float32]) -> Calls:
         await store.close()
 
 
+def _bare(data: Path, queries: NDArray[np.float32]) -> Calls:
+    command = [sys.executable, str(Path(__file__).with_name("bare_server.py")), str(data)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().strip()
+        calls = asyncio.run(_sequential_at(address, queries))
+        assert process.stdin is not None
+        process.stdin.close()
+    return calls
+
+
+async def _sequential_at(address: str, queries: NDArray[np.float32]) -> Calls:
+    async with grpc.aio.insecure_channel(address) as channel:
+        return await _sequential(ImageServiceStub(channel), queries)
+
+
 async def _through_grpc(
-    address: str, queries: NDArray[np.float32], store: Calls, options: argparse.Namespace
+    address: str, queries: NDArray[np.float32], before: tuple[Calls, Calls], options: argparse.Namespace
 ) -> Figures:
     async with grpc.aio.insecure_channel(address) as channel:
         stub, clusters = ImageServiceStub(channel), ClusterServiceStub(channel)
@@ -194,7 +215,8 @@ async def _through_grpc(
             meanwhile.milliseconds += part.milliseconds
         await clusters.CancelClusteringRun(CancelClusteringRunRequest(name=run.name))
     mixed, seconds = await _mixed(address, queries, options)
-    return Figures(store, search, meanwhile, [stage.removeprefix("RUN_STAGE_") for stage in stages], mixed, seconds)
+    names = [stage.removeprefix("RUN_STAGE_") for stage in stages]
+    return Figures(*before, search, meanwhile, names, mixed, seconds)
 
 
 async def _sequential(stub: Any, queries: NDArray[np.float32], warm_up: int = _WARM_UP) -> Calls:
@@ -279,6 +301,7 @@ def _show(figures: Figures, options: argparse.Namespace) -> None:
     clustering = f"the same, while they are clustered ({', '.join(figures.stages).lower()})"
     named: Sequence[tuple[str, Calls]] = [
         ("search: the store alone, one after another", figures.store),
+        ("search: the store behind a bare gRPC server, one client", figures.bare),
         ("search: through gRPC, one client", figures.search),
         (clustering, figures.while_clustering),
         *(

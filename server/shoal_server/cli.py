@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+import uvloop
 from pydantic import ValidationError
 
 from shoal_server import logs
@@ -60,7 +61,8 @@ def serve(
     for line in unknown_variables(os.environ):
         _log.warning("%s", line)
     try:
-        asyncio.run(_serve(settings, ready_file))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(settings, ready_file))
     except (ShoalError, OSError) as error:
         typer.echo(f"shoal serve: {error}", err=True)
         _end_without_stuck_threads(1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import math
 from uuid import UUID
 
@@ -103,13 +102,13 @@ def test_forged_tokens_are_refused(body: bytes) -> None:
         read_token(ListImagesRequest(parent="collections/a"), forged(body))
 
 
-@pytest.mark.parametrize("cursor", [5, None, ["a"], {"a": 1}])
-def test_forged_cursors_that_are_no_texts_are_refused(cursor: object) -> None:
+@pytest.mark.parametrize("cursor", [b"\xff", b"\xc3", b"\xed\xa0\x80"])
+def test_forged_cursors_that_are_no_texts_are_refused(cursor: bytes) -> None:
     request = ListImagesRequest(parent="collections/a")
-    fingerprint, _ = json.loads(base64.urlsafe_b64decode(make_token(request, "x"))[8:])
-    assert read_token(request, forged(json.dumps([fingerprint, "x"]).encode())) == "x"
+    before_the_cursor = base64.urlsafe_b64decode(make_token(request, "x"))[8:-1]
+    assert read_token(request, forged(before_the_cursor + "é".encode())) == "é"
     with pytest.raises(InvalidPageToken):
-        read_token(request, forged(json.dumps([fingerprint, cursor]).encode()))
+        read_token(request, forged(before_the_cursor + cursor))
 
 
 @pytest.mark.parametrize("number", [0, 7, 10**12 - 1])

@@ -146,21 +146,40 @@ def captured_fields(captured_at: str) -> dict[str, Any]:
 
 def from_payload(identity: UUID, payload: Mapping[str, Any]) -> Image:
     """The image with this payload; the inverse of :func:`to_payload`."""
-    location = payload.get("location")
+    # Every answer to a search is made of these: one look-up for each field, and arguments by their place.
+    get = payload.get
+    location = get("location")
+    metadata = Metadata(
+        payload["width"],
+        payload["height"],
+        payload["format"],
+        payload["byte_size"],
+        get("orientation"),
+        get(CAPTURED_AT),
+        None if location is None else Location(lat=location["lat"], lon=location["lon"]),
+        get("camera_make"),
+        get("camera_model"),
+        get("lens"),
+        get("iso"),
+        get("f_number"),
+        get("exposure_s"),
+        get("focal_length_mm"),
+        get("altitude_m"),
+        get("frame_count", 1),
+    )
     return Image(
-        id=identity,
-        sha256=Sha256(payload["sha256"]),
-        uri=payload.get("uri", ""),
-        tags=tuple(payload.get("tags", ())),
-        metadata=Metadata(
-            **{name: payload[name] for name in _PLAIN if name in payload},
-            location=None if location is None else Location(lat=location["lat"], lon=location["lon"]),
-        ),
-        ingested_at=datetime.fromisoformat(payload["ingested_at"]),
-        also_at=tuple(payload.get("also_at", ())),
-        attributes=payload.get(ATTRIBUTES) or {},
-        phash=payload.get("phash"),
-        **{name: payload[name] for name in GROUP_FIELDS if name in payload},
+        identity,
+        Sha256(payload["sha256"]),
+        get("uri", ""),
+        tuple(get("tags", ())),
+        metadata,
+        datetime.fromisoformat(payload["ingested_at"]),
+        get(CLUSTER_ID),
+        get(PLACE_ID),
+        get(MOMENT_ID),
+        tuple(get("also_at", ())),
+        get(ATTRIBUTES) or {},
+        get("phash"),
     )
 
 

@@ -37,6 +37,8 @@ class Engine:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="shoal-edge")
         # Of the thread. Added to on the event loop only: if there are none, none can come while a job runs there.
         self._jobs: set[Future[Any]] = set()
+        # Whether a job ran on the event loop in this turn of it.
+        self._asked = False
         self._closed = False
 
     async def run(self, job: Callable[[], T]) -> T:
@@ -63,12 +65,17 @@ class Engine:
         Raises:
             ShoalError: as :meth:`run`.
         """
+        if self._asked:
+            # Others have their turn between two of them, as they have while a job is on the thread.
+            await asyncio.sleep(0)
         if self._jobs or self._closed:
             return await self.run(job)
-        outcome = self._translated(job)
-        # Others have their turn, as they have while a job is on the thread.
-        await asyncio.sleep(0)
-        return outcome
+        self._asked = True
+        asyncio.get_running_loop().call_soon(self._forget_asked)
+        return self._translated(job)
+
+    def _forget_asked(self) -> None:
+        self._asked = False
 
     def check_space(self, purpose: Purpose, needed: int = 0) -> None:
         """See :meth:`FreeSpace.check`."""

@@ -119,7 +119,9 @@ def to_stretch(found: Sequence[edge.Record], with_vectors: bool) -> StoredVector
 
 def identity_of(point: edge.Record | edge.ScoredPoint) -> UUID:
     """The id of a point."""
-    return point.id if isinstance(point.id, UUID) else UUID(str(point.id))
+    # The engine makes another object of it whenever it is asked.
+    identity = point.id
+    return identity if isinstance(identity, UUID) else UUID(str(identity))
 
 
 def _to_location(value: Mapping[str, float] | None) -> Location | None:

@@ -46,8 +46,10 @@ def fill_image(message: image_pb2.Image, collection_id: str, stored: Image) -> N
     message.name = image_name(collection_id, stored.id)
     message.sha256 = stored.sha256
     message.uri = stored.uri
-    message.tags.extend(stored.tags)
-    message.cluster = cluster_or_none(collection_id, stored.cluster_id)
+    if stored.tags:
+        message.tags.extend(stored.tags)
+    if stored.cluster_id is not None:
+        message.cluster = cluster_or_none(collection_id, stored.cluster_id)
     _fill_metadata(message.metadata, stored.metadata)
     fill_timestamp(message.ingest_time, stored.ingested_at)
     if stored.place_id is not None:
@@ -56,9 +58,11 @@ def fill_image(message: image_pb2.Image, collection_id: str, stored: Image) -> N
         message.moment = moment_name(collection_id, stored.moment_id)
     if stored.also_at:
         message.also_at.extend(stored.also_at)
-    for key, value in attribute_messages(stored.attributes).items():
-        message.attributes[key].CopyFrom(value)
-    message.phash = stored.phash or ""
+    if stored.attributes:
+        for key, value in attribute_messages(stored.attributes).items():
+            message.attributes[key].CopyFrom(value)
+    if stored.phash:
+        message.phash = stored.phash
 
 
 def _fill_metadata(message: image_pb2.ImageMetadata, read: Metadata) -> None:
