@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from hypothesis import settings
 
@@ -16,6 +18,10 @@ from tests.qdrant_server import QdrantServer
 # How long an example takes depends on what else the machine does.
 settings.register_profile("shoal", deadline=None)
 settings.load_profile("shoal")
+
+#: A file system in memory, and how much of both has to be free for it to be used.
+_MEMORY = Path("/dev/shm")  # noqa: S108 - pytest makes a folder of its own in it
+_ENOUGH = 8 * 2**30
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -45,6 +51,10 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     patch = pytest.MonkeyPatch()
     config.add_cleanup(patch.undo)
+    if "TMPDIR" not in os.environ and _has_room_in_memory():
+        # A store waits for its disk at every write: most of what a test of a server takes.
+        patch.setenv("TMPDIR", str(_MEMORY))
+        patch.setattr(tempfile, "tempdir", None)
     cache = tempfile.TemporaryDirectory(prefix="shoal-cache-")
     config.add_cleanup(cache.cleanup)
     patch.setenv("SHOAL_CACHE", cache.name)
@@ -55,6 +65,12 @@ def pytest_configure(config: pytest.Config) -> None:
     patch.setenv("NUMBA_CACHE_DIR", str(compiled))
     if not any(compiled.iterdir()) and _takes_folders(config):
         _compile_beside(config)
+
+
+def _has_room_in_memory() -> bool:
+    if not _MEMORY.is_dir():
+        return False
+    return min(shutil.disk_usage(_MEMORY).free, psutil.virtual_memory().available) >= _ENOUGH
 
 
 def _compile_beside(config: pytest.Config) -> None:
