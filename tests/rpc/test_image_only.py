@@ -100,15 +100,20 @@ async def test_a_text_is_refused_wherever_it_is_and_an_image_finds(tmp_path: Pat
         await again.images.SearchImages(SearchImagesRequest(parent=PARENT, text="red"))
 
 
-async def test_clusters_are_named_by_what_their_images_say_or_by_their_numbers(tmp_path: Path) -> None:
-    async with serving(tmp_path / "tagged") as server:
-        await filled(server)
+@pytest.mark.parametrize(
+    ("tagged", "expected"),
+    [
+        (True, {"tags: all red", "tags: all green", "tags: all blue"}),
+        (False, {"cluster 1", "cluster 2", "cluster 3"}),
+    ],
+)
+async def test_clusters_are_named_by_what_their_images_say_or_by_their_numbers(
+    tmp_path: Path, tagged: bool, expected: set[str]
+) -> None:
+    async with serving(tmp_path) as server:
+        await filled(server, tagged=tagged)
         await server.recluster()
-        assert await names(server) == {"tags: all red", "tags: all green", "tags: all blue"}
-    async with serving(tmp_path / "plain") as server:
-        await filled(server, tagged=False)
-        await server.recluster()
-        assert await names(server) == {"cluster 1", "cluster 2", "cluster 3"}
+        assert await names(server) == expected
 
 
 class Painter:
