@@ -18,7 +18,7 @@ from shoal_client import AsyncClient, InternalError
 from shoal_server import logs
 from shoal_server.adapters.edge_store import EdgeStore
 from shoal_server.application.access import FAILURES
-from shoal_server.application.clustering import Clustering
+from shoal_server.application.recovering import Recovery
 from shoal_server.domain.access import Role
 from shoal_server.domain.errors import ModelFailed
 from tests.fakes import picture
@@ -111,10 +111,10 @@ async def test_an_internal_error_is_found_by_its_id(
 def serving_without_recovery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A server that does not look at its collections when it starts."""
 
-    async def nothing(self: Clustering) -> None:
+    async def nothing(self: Recovery) -> None:
         pass
 
-    monkeypatch.setattr(Clustering, "recover", nothing)
+    monkeypatch.setattr(Recovery, "recover", nothing)
     return serving(tmp_path)
 
 

@@ -290,7 +290,7 @@ def test_an_unreachable_hub_is_found_out_soon_and_the_ways_out_are_named(tmp_pat
 
 
 def test_a_hub_that_keeps_silent_is_not_waited_for(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shoal_server.adapters.torch_models.hub._PROBE_S", 0.2)
+    monkeypatch.setattr("shoal_server.hugging_face._PROBE_S", 0.2)
     monkeypatch.setattr("huggingface_hub.get_session", lambda: Hub(delay_s=2))
     begin = time.monotonic()
     with pytest.raises(ModelUnavailable, match=r"no answer within 0\.2 s"):

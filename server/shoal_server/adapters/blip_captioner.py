@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from shoal_server.domain.errors import MissingExtra, ModelUnavailable
 from shoal_server.domain.image import Pixels
+from shoal_server.hugging_face import check_hub, first_line, without_progress_bars
 
 #: The model that is meant if none is named: 990 MB.
 DEFAULT_MODEL = "Salesforce/blip-image-captioning-base"
@@ -23,7 +23,6 @@ _EXTRA = "captions"
 _MAX_TOKENS = 20
 _BEAMS = 3
 _AT_ONCE = 8
-_PROBE_S = 4.0
 # Everything that is loaded. Weights in pickled form are left out: they can run code.
 _FILES = ("*.json", "*.txt", "*.safetensors")
 _WAYS_OUT = (
@@ -74,7 +73,7 @@ class BlipCaptioner:
         device = "cuda" if torch.cuda.is_available() else "cpu"
         _check_kind(spec, folder)
         try:
-            with _quietly():
+            with without_progress_bars():
                 loaded: Any = BlipForConditionalGeneration.from_pretrained(
                     folder,
                     local_files_only=True,
@@ -85,7 +84,7 @@ class BlipCaptioner:
                 network, report = loaded
                 processor = BlipProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         except Exception as error:
-            raise ModelUnavailable(spec, f"{folder} could not be loaded as BLIP: {_first_line(error)}") from error
+            raise ModelUnavailable(spec, f"{folder} could not be loaded as BLIP: {first_line(error)}") from error
         # Weights that are not in the file stay random, and the captions would be noise.
         if report["missing_keys"]:
             lacking = sorted(report["missing_keys"])
@@ -130,35 +129,11 @@ def _find(spec: str) -> Path:
         raise ModelUnavailable(spec, f"there is no such folder, and it is no name of the hub's; {_WAYS_OUT}") from error
     except LocalEntryNotFoundError:
         pass
-    _check_hub(spec)
+    check_hub(spec, "it", _WAYS_OUT)
     try:
         return Path(snapshot_download(spec, allow_patterns=list(_FILES)))
     except Exception as error:
-        raise ModelUnavailable(spec, f"the download failed ({_first_line(error)}); {_WAYS_OUT}") from error
-
-
-def _check_hub(spec: str) -> None:
-    """Asks the hub for a sign of life; its own downloads retry for most of a minute before they give up."""
-    from huggingface_hub import constants, get_session, is_offline_mode
-
-    answered = threading.Event()
-
-    def ask() -> None:
-        try:
-            get_session().head(constants.ENDPOINT, timeout=_PROBE_S)
-            answered.set()
-        except Exception:  # noqa: BLE001, S110 - no answer, whatever the reason
-            pass
-
-    if not is_offline_mode():
-        # In a thread of its own, for a name server that does not answer heeds no timeout.
-        asking = threading.Thread(target=ask, name="shoal-hub-probe", daemon=True)
-        asking.start()
-        asking.join(_PROBE_S)
-    if not answered.is_set():
-        raise ModelUnavailable(
-            spec, f"it is not in the hub's cache on this disk, and {constants.ENDPOINT} cannot be reached; {_WAYS_OUT}"
-        )
+        raise ModelUnavailable(spec, f"the download failed ({first_line(error)}); {_WAYS_OUT}") from error
 
 
 def _check_kind(spec: str, folder: Path) -> None:
@@ -172,21 +147,3 @@ def _check_kind(spec: str, folder: Path) -> None:
         raise ModelUnavailable(
             spec, f"{folder} has no weights in the safetensors format, the only one that is read; convert them"
         )
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Without progress bars, which are only noise in a server's log."""
-    from transformers.utils import logging as transformers_logging
-
-    shown = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        if shown:
-            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)

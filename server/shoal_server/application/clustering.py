@@ -16,6 +16,7 @@ from shoal_server.application.live_run import LiveRun
 from shoal_server.application.open_collections import OpenCollection, OpenCollections
 from shoal_server.application.ports import Store
 from shoal_server.application.reclustering import Reclustering
+from shoal_server.application.run_ends import STOPPED, failed, put_end
 from shoal_server.application.shared_runs import Elsewhere, SharedRuns
 from shoal_server.domain.errors import (
     ClusteringFailed,
@@ -31,10 +32,6 @@ _log = logging.getLogger(__name__)
 
 MAX_REQUEST_ID = 64
 
-_UNDO = "undo "
-_BY = " by "
-
-_STOPPED = "the server stopped while it was under way; run it again"
 #: Seconds that an activation gets to end when the server is stopped. One that does not is finished by the next start.
 _STOP_S = 30.0
 
@@ -78,81 +75,10 @@ class Clustering:
         self._running: set[asyncio.Task[None]] = set()
         self._starting = asyncio.Lock()
 
-    async def recover(self) -> None:
-        """Puts right what a crash left behind, before the first request: finishes activations, ends lost runs.
-
-        A collection where that is impossible is set aside; the others are served.
-        """
-        for record in await self._collections.list():
-            try:
-                opened = await self._collections.open_any(record.id)
-            except ShoalError as error:
-                # Whoever opens it is told the same.
-                _log.error("collection %s cannot be used: %s", record.id, error.message)
-                continue
-            try:
-                if self._shared is None:
-                    await self._recover(opened)
-                elif await self._shared.may_decide(record.id):
-                    await self.stand_in(opened)
-            except ShoalError as error:
-                opened.set_aside = (
-                    f"collection {record.id!r} cannot be used: putting right what a crash has left failed "
-                    f"({error.message}); restore its files from a backup, or delete the collection"
-                )
-                _log.error("%s", opened.set_aside)
-
-    async def finish(self, opened: OpenCollection) -> None:
-        """Finishes an activation that was interrupted; the caller has the turn to decide, or is alone."""
-        resumed = await self._activation.resume(opened)
-        if resumed is not None:
-            _log.warning("collection %s: finished putting run %s in force after a crash", opened.id, resumed.id)
-
-    async def stand_in(self, opened: OpenCollection) -> None:
-        """Puts right what another server on the same store has left, which is silent."""
-        async with opened.deciding:
-            if not opened.removed:
-                await self._recover(opened)
-                # What failed half-way here is in force.
-                opened.set_aside = None
-
-    async def _recover(self, opened: OpenCollection) -> None:
-        await self.finish(opened)
-        elsewhere = Elsewhere() if self._shared is None else await self._shared.take_over(opened.id)
-        runs = await self._store.list_runs(opened.id)
-        superseded = {run.parent for run in runs if run.state.complete}
-        for run in runs:
-            if run.state is not RunState.RUNNING or run.id == elsewhere.run or self._is_live(opened, run):
-                continue
-            if run.id == opened.record.active_run or run.id in superseded:
-                # Only the last write of its own record was missing.
-                now = datetime.now(UTC)
-                ended = replace(run, state=RunState.SUCCEEDED, progress=1.0, ended_at=now, activated_at=now)
-                await self._store.put_run(opened.id, ended)
-            else:
-                await self._put_end(opened, _failed(run, _STOPPED, "SERVER_STOPPED"))
-        await self._recover_corrections(opened)
-        await self._history.tidy(opened)
-
-    def _is_live(self, opened: OpenCollection, run: ClusteringRun) -> bool:
-        live = self._live.get(opened.id)
-        return live is not None and live.run.id == run.id
-
-    async def _recover_corrections(self, opened: OpenCollection) -> None:
-        """Makes the records of corrections agree with what came of their runs."""
-        runs = {run.id: run for run in await self._store.list_runs(opened.id)}
-        undone = {
-            asked[0]: (run.ended_at, asked[1])
-            for run in runs.values()
-            if run.state.complete and (asked := _undone_by(run.trigger)) is not None
-        }
-        for correction in await self._store.list_corrections(opened.id):
-            made = None if correction.run is None else runs.get(correction.run)
-            if made is not None and not made.state.complete:
-                await self._store.delete_correction(opened.id, correction.id)
-            elif correction.undone_at is None and correction.id in undone:
-                ended_at, author = undone[correction.id]
-                await self._store.put_correction(opened.id, replace(correction, undone_at=ended_at, undone_by=author))
+    def carries_out(self, collection: str, run: str) -> bool:
+        """Whether this run is under way on this server."""
+        live = self._live.get(collection)
+        return live is not None and live.run.id == run
 
     async def start(
         self, collection: str, requested: RequestedParameters, request_id: str, trigger: str = "person"
@@ -231,7 +157,7 @@ class Clustering:
         opened = await self._collections.open_any(collection)
         stored = await self._store.list_runs(collection)
         elsewhere = await self._elsewhere(opened, stored)
-        if any(_looks_lost(run, elsewhere) and not self._is_live(opened, run) for run in stored):
+        if any(_looks_lost(run, elsewhere) and not self.carries_out(collection, run.id) for run in stored):
             # It may have ended between the two looks.
             listed = {run.id for run in stored}
             stored = [run for run in await self._store.list_runs(collection) if run.id in listed]
@@ -284,7 +210,7 @@ class Clustering:
     async def stop(self) -> None:
         """Ends all runs under way, but for those being put in force: those get some time to be finished."""
         for live in self._live.values():
-            live.cancel(_STOPPED)
+            live.cancel(STOPPED)
         if self._running:
             _, late = await asyncio.wait(self._running, timeout=_STOP_S)
             for task in late:
@@ -314,7 +240,7 @@ class Clustering:
     async def _carry_out(self, opened: OpenCollection, live: LiveRun, right: Right | None) -> None:
         """The whole run; whatever happens, it ends, and its end is recorded and told."""
         self._on_progress(opened.id, live.run)
-        ended = _failed(live.run, _STOPPED, "SERVER_STOPPED")
+        ended = failed(live.run, STOPPED, "SERVERSTOPPED")
         try:
             ended = await self._outcome(opened, live, right)
             if ended.state is not RunState.SUCCEEDED:
@@ -344,15 +270,15 @@ class Clustering:
             return await self._find_and_activate(opened, live, right)
         except asyncio.CancelledError:
             if live.stopped_because is not None or opened.record.activating_run == live.run.id:
-                return _failed(live.run, live.stopped_because or _STOPPED, "SERVER_STOPPED")
+                return failed(live.run, live.stopped_because or STOPPED, "SERVERSTOPPED")
             return replace(live.run, state=RunState.CANCELLED, ended_at=datetime.now(UTC), remaining_s=None)
         except ShoalError as error:
             _log.warning("collection %s: run %s failed: %s", opened.id, live.run.id, error.message)
-            return _failed(live.run, error.message, error.reason)
+            return failed(live.run, error.message, error.reason)
         except Exception:  # noqa: BLE001 - a fault of ours ends this run, not the server
             _log.exception("collection %s: run %s failed", opened.id, live.run.id)
             internal = ClusteringFailed("an internal error; the server's log has the details")
-            return _failed(live.run, internal.message, internal.reason)
+            return failed(live.run, internal.message, internal.reason)
 
     async def _record(self, opened: OpenCollection, ended: ClusteringRun) -> ClusteringRun:
         """Stores the end of a run that did not come into force.
@@ -361,7 +287,7 @@ class Clustering:
             The run as it ended: where its server was silent for a while, another one may have put it in force.
         """
         if self._shared is None:
-            await self._put_end(opened, ended)
+            await put_end(self._store, self._history, opened, ended)
             return ended
         try:
             # With the turn, so that no server is putting it in force just now; one that began to has finished.
@@ -371,7 +297,7 @@ class Clustering:
                 stored = await self._stored(opened, ended.id)
                 if stored is not None and stored.state.ended:
                     return stored
-                await self._put_end(opened, ended)
+                await put_end(self._store, self._history, opened, ended)
         except ShoalError as error:
             _log.warning("collection %s: the end of run %s was not recorded: %s", opened.id, ended.id, error.message)
         return ended
@@ -382,23 +308,11 @@ class Clustering:
         except RunNotFound:
             return None
 
-    async def _put_end(self, opened: OpenCollection, ended: ClusteringRun) -> None:
-        if ended.id in (opened.record.activating_run, opened.record.active_run):
-            # The record must stay as it is for the next start to finish the work, or to say that it was finished.
-            return
-        try:
-            await self._store.put_run(opened.id, ended)
-            if not ended.state.complete:
-                await self._history.drop(opened, ended.id)
-        except ShoalError as error:
-            # The record still says that the run is under way; the next start puts that right.
-            _log.warning("collection %s: the end of run %s was not recorded: %s", opened.id, ended.id, error.message)
-
     async def _find_and_activate(self, opened: OpenCollection, live: LiveRun, right: Right | None) -> ClusteringRun:
         try:
             await self._store.put_run(opened.id, live.run)
         except BaseException as error:
-            live.recorded.set_exception(error if isinstance(error, Exception) else ClusteringFailed(_STOPPED))
+            live.recorded.set_exception(error if isinstance(error, Exception) else ClusteringFailed(STOPPED))
             raise
         live.recorded.set_result(None)
         async with self._reclustering.at_work() as scratch:
@@ -430,39 +344,9 @@ class Clustering:
                 return await self._activation.put_in_force(opened, live.run, lambda: live.withdrawn)
 
 
-def undo_trigger(correction: str, author: str) -> str:
-    """The trigger of a run that takes a correction back.
-
-    Args:
-        correction: its id.
-        author: who asks; may be empty.
-    """
-    return f"{_UNDO}{correction}{_BY}{author}" if author else f"{_UNDO}{correction}"
-
-
-def _undone_by(trigger: str) -> tuple[str, str] | None:
-    """The inverse of :func:`undo_trigger`; None for other triggers."""
-    if not trigger.startswith(_UNDO):
-        return None
-    correction, _, author = trigger.removeprefix(_UNDO).partition(_BY)
-    return correction, author
-
-
 def new_run_id(now: datetime) -> str:
     """An id for a run or a correction that sorts by time."""
     return f"{now:%Y%m%d-%H%M%S}-{now.microsecond:06d}-{secrets.token_hex(2)}"
-
-
-def _failed(run: ClusteringRun, problem: str, reason: str) -> ClusteringRun:
-    return replace(
-        run,
-        state=RunState.FAILED,
-        ended_at=datetime.now(UTC),
-        error=problem,
-        error_reason=reason,
-        held_because=(),
-        remaining_s=None,
-    )
 
 
 def _looks_lost(run: ClusteringRun, elsewhere: Elsewhere) -> bool:
@@ -473,5 +357,5 @@ def _looks_lost(run: ClusteringRun, elsewhere: Elsewhere) -> bool:
 def _as_it_is(run: ClusteringRun, elsewhere: Elsewhere) -> ClusteringRun:
     """A stored run that this server does not carry out: if no other one does, it cannot be under way."""
     if _looks_lost(run, elsewhere):
-        return _failed(run, "its end was not recorded; run it again", "SERVER_STOPPED")
+        return failed(run, "its end was not recorded; run it again", "SERVERSTOPPED")
     return run if run.state.ended else elsewhere.as_it_is(run)

@@ -8,7 +8,6 @@ from uuid import UUID
 
 import numpy as np
 
-from shoal_server.application.clustering import undo_trigger
 from shoal_server.application.correcting import Correcting, Plan, former_of
 from shoal_server.application.correction_plans import MAX_AUTHOR, check_text
 from shoal_server.application.open_collections import ClusterSet, OpenCollection, OpenCollections
@@ -16,7 +15,7 @@ from shoal_server.application.ports import RunFiles, Store
 from shoal_server.application.present import Present
 from shoal_server.application.unbroken import unbroken
 from shoal_server.domain.cluster import NOISE, Hold
-from shoal_server.domain.correction import Correction, CorrectionKind, Former, Moves
+from shoal_server.domain.correction import Correction, CorrectionKind, Former, Moves, undo_trigger
 from shoal_server.domain.errors import CannotUndo, CollectionNotFound
 
 #: The hold that a correction of a kind leaves on its clusters.

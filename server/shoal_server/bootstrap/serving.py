@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from shoal_server.adapters.batching import BatchingEmbedder
 from shoal_server.adapters.files import NamedImageFiles
 from shoal_server.adapters.pillow_decoder import PillowDecoder
 from shoal_server.adapters.ticker import MonotonicTicker
-from shoal_server.adapters.umap_hdbscan import WorkerClusterer
+from shoal_server.adapters.umap_hdbscan import Ways, WorkerClusterer
 from shoal_server.adapters.uri_fetcher import UriFetcher
 from shoal_server.adapters.vector_cache import NumpyVectorCache
 from shoal_server.application.change_log import Journal
@@ -53,7 +54,7 @@ class Listening:
 
 @asynccontextmanager
 async def running(
-    settings: Settings, make_clusterer: Callable[[Path], ClustererProcess] = WorkerClusterer
+    settings: Settings, make_clusterer: Callable[[Path], ClustererProcess] | None = None
 ) -> AsyncIterator[Listening]:
     """A whole server, serving while the context is open.
 
@@ -61,7 +62,7 @@ async def running(
 
     Args:
         settings: all of them.
-        make_clusterer: from a folder for compiled code; tests have one that needs no time.
+        make_clusterer: from a folder for compiled code; None: what the settings say. Tests have one that needs no time.
 
     Raises:
         ShoalError: the model cannot be loaded, the store not opened.
@@ -104,7 +105,9 @@ async def running(
                 max_pixels=settings.max_image_pixels, threads=settings.decode_threads, min_side=engine.input_side
             )
             stack.push_async_callback(decoder.aclose)
-            clusterer = make_clusterer(settings.cache / "numba")
+            ways = Ways(settings.clustering_device, settings.search_components)
+            make = make_clusterer or partial(WorkerClusterer, ways=ways)
+            clusterer = make(settings.cache / "numba")
             stack.push_async_callback(clusterer.aclose)
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             words = NamingWords(vocabulary, embedder, NumpyVectorCache(settings.cache / "words"))
@@ -133,7 +136,7 @@ async def running(
                 await built.following.look()
                 # Until the very end, because it keeps the leases of all that is being ended.
                 stack.push_async_callback(_cancelled, tasks.create_task(built.following.run()))
-            await built.clustering.recover()
+            await built.recovery.recover()
             stack.push_async_callback(built.clustering.stop)
             # Stopped before the runs are, so that it starts no new one.
             ticker = MonotonicTicker()

@@ -45,6 +45,7 @@ from shoal_server.application.queries import QueryVectors
 from shoal_server.application.readings import Readings
 from shoal_server.application.reassigning import Reassigning
 from shoal_server.application.reclustering import Reclustering
+from shoal_server.application.recovering import Recovery
 from shoal_server.application.run_telemetry import RunTelemetry
 from shoal_server.application.scheduling import Scheduling
 from shoal_server.application.search import Search
@@ -112,6 +113,7 @@ class Built:
 
     services: Services
     clustering: Clustering
+    recovery: Recovery
     scheduling: Scheduling
     following: Following | None
     newcomers: Newcomers | None
@@ -147,6 +149,7 @@ def build(settings: Settings, outside: Outside, tasks: asyncio.TaskGroup) -> Bui
     history = History(collections, store, files, activation, settings.keep_runs)
     observations = Observations(store)
     runs = RunTelemetry(meter, tracer)
+    shared_runs = None if servers is None else SharedRuns(store, servers.store, servers.leases)
     clustering = Clustering(
         collections,
         store,
@@ -155,12 +158,13 @@ def build(settings: Settings, outside: Outside, tasks: asyncio.TaskGroup) -> Bui
         history,
         tasks,
         observations.ran,
-        None if servers is None else SharedRuns(store, servers.store, servers.leases),
+        shared_runs,
         runs.told,
     )
+    recovery = Recovery(collections, store, activation, history, clustering.carries_out, shared_runs)
     if following is not None:
-        collections.finish = clustering.finish
-        following.stand_in = clustering.stand_in
+        collections.finish = recovery.finish
+        following.stand_in = recovery.stand_in
         following.changed = observations.look_again
     scheduling = Scheduling(
         collections, store, clustering, observations, settings.default_schedule, shared=servers is not None
@@ -259,4 +263,4 @@ def build(settings: Settings, outside: Outside, tasks: asyncio.TaskGroup) -> Bui
         backup=BackupService(Backup(collections, backup_source(settings, outside.store))),
         status=StatusService(status),
     )
-    return Built(services, clustering, scheduling, following, newcomers, census)
+    return Built(services, clustering, recovery, scheduling, following, newcomers, census)

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from shoal_server.domain.cluster import Hold, NameSource
 
+_UNDO = "undo "
+_BY = " by "
+
 
 class CorrectionKind(Enum):
     """What was done."""
@@ -89,3 +92,21 @@ class Moves:
     ids: list[UUID]
     before: NDArray[np.int64]
     after: NDArray[np.int64]
+
+
+def undo_trigger(correction: str, author: str) -> str:
+    """The trigger of a run that takes a correction back.
+
+    Args:
+        correction: its id.
+        author: who asks; may be empty.
+    """
+    return f"{_UNDO}{correction}{_BY}{author}" if author else f"{_UNDO}{correction}"
+
+
+def undone_by(trigger: str) -> tuple[str, str] | None:
+    """The inverse of :func:`undo_trigger`: a correction's id and who asks; None for other triggers."""
+    if not trigger.startswith(_UNDO):
+        return None
+    correction, _, author = trigger.removeprefix(_UNDO).partition(_BY)
+    return correction, author

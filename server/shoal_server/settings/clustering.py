@@ -11,6 +11,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings
 
 from shoal_server.domain.errors import InvalidField
+from shoal_server.domain.run import ClusteringDevice
 from shoal_server.domain.schedule import MAX_GROWTH, MAX_INTERVAL, MIN_INTERVAL, Schedule, parse_quiet_hours
 from shoal_server.settings.words import none_if_said
 
@@ -61,6 +62,21 @@ class Clustering(BaseSettings):
         int,
         Field(ge=100, description="Images of that sample; more take more time and memory, and find smaller groups."),
     ] = 50_000
+    search_components: Annotated[
+        int | None,
+        Field(
+            ge=8,
+            description="Principal components that vectors are reduced to before their neighbours are looked for; "
+            "fewer are quicker and miss more of them; `none`: the vectors as they are.",
+        ),
+    ] = None
+    clustering_device: Annotated[
+        ClusteringDevice,
+        Field(
+            description="Where neighbours are looked for, dimensions reduced and groups found: `cpu`; `gpu`, by cuML, "
+            "which needs the extra `cuml`; `auto`: a GPU if there is one and the extra is installed."
+        ),
+    ] = ClusteringDevice.CPU
     warm_clustering: Annotated[
         bool,
         Field(
@@ -75,7 +91,9 @@ class Clustering(BaseSettings):
         ),
     ] = 20
 
-    @field_validator("recluster_interval_h", "recluster_growth", "recluster_quiet_hours", mode="before")
+    @field_validator(
+        "recluster_interval_h", "recluster_growth", "recluster_quiet_hours", "search_components", mode="before"
+    )
     @classmethod
     def _none_is_never(cls, value: object) -> object:
         return none_if_said(value)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
@@ -27,6 +26,7 @@ from shoal_server.application.ports import EmbeddingEngine
 from shoal_server.domain.collection import EmbeddingModel
 from shoal_server.domain.errors import MissingExtra
 from shoal_server.domain.image import Pixels
+from shoal_server.hugging_face import without_progress_bars
 
 if TYPE_CHECKING:
     import torch
@@ -81,7 +81,7 @@ class StarterEngine(EmbeddingEngine):
         self._class_weight: torch.Tensor = weights["_fc.weight"].to(self._device)
         self._class_bias: torch.Tensor = weights["_fc.bias"].to(self._device)
 
-        with _without_progress_bars():
+        with without_progress_bars():
             self._sentences: SentenceTransformer = SentenceTransformer(
                 str(text_folder), device=self._device, local_files_only=True
             )
@@ -169,17 +169,3 @@ class StarterEngine(EmbeddingEngine):
             kept = self._encode(class_texts())
             write_matrix(file, kept)
         return kept
-
-
-@contextmanager
-def _without_progress_bars() -> Iterator[None]:
-    """Loading from the local disk takes less than a second; a progress bar for it is only noise in a log."""
-    from transformers.utils import logging as transformers_logging
-
-    shown = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        if shown:
-            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -37,7 +37,7 @@ class TorchEngine(EmbeddingEngine):
         self,
         model: EmbeddingModel,
         network: torch.nn.Module,
-        transform: Callable[[PillowImage.Image], NDArray[np.float32]],
+        transform: Callable[[PillowImage.Image], torch.Tensor],
         device: Device,
     ) -> None:
         """Takes the parts as they are.
@@ -45,7 +45,7 @@ class TorchEngine(EmbeddingEngine):
         Args:
             model: what collections record.
             network: of the library.
-            transform: an RGB image to the model's input, float32 (3, height, width).
+            transform: the library's preprocessing for inference: an RGB image to float32 (3, height, width).
             device: where it runs, and how.
         """
         self._model = model
@@ -106,7 +106,7 @@ class TorchEngine(EmbeddingEngine):
             return _unit(self._text_features(list(texts)))
 
 
-def preprocessed(pixels: Pixels, transform: Callable[[PillowImage.Image], NDArray[np.float32]]) -> NDArray[np.float32]:
+def preprocessed(pixels: Pixels, transform: Callable[[PillowImage.Image], torch.Tensor]) -> NDArray[np.float32]:
     """An image as a library prepares it; float32 (3, height, width).
 
     Of an image over eight times as long as wide only the middle is taken: scaled by its short side, a strip of
@@ -120,7 +120,8 @@ def preprocessed(pixels: Pixels, transform: Callable[[PillowImage.Image], NDArra
     longest = _MAX_ASPECT * min(height, width)
     top, left = max(height - longest, 0) // 2, max(width - longest, 0) // 2
     middle = pixels[top : top + longest, left : left + longest]
-    return transform(PillowImage.fromarray(middle))
+    array: NDArray[np.float32] = transform(PillowImage.fromarray(middle)).numpy()
+    return array
 
 
 def _unit(features: torch.Tensor) -> NDArray[np.float32]:

@@ -7,17 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from shoal_server.adapters.torch_models.device import Device
 from shoal_server.adapters.torch_models.engine import TorchEngine
 from shoal_server.adapters.torch_models.forms import CHECKPOINT_SUFFIXES, FORMS, digest_of
-from shoal_server.adapters.torch_models.hub import WAYS_OUT, cached, check_hub, close_to, first_line
+from shoal_server.adapters.torch_models.hub import WAYS_OUT, cached, check_reachable, close_to
 from shoal_server.adapters.torch_models.proving import prove
 from shoal_server.domain.collection import EmbeddingModel, Precision
 from shoal_server.domain.errors import MissingExtra, ModelUnavailable
+from shoal_server.hugging_face import first_line
 
 if TYPE_CHECKING:
     import torch
@@ -62,12 +61,7 @@ class OpenClipEngine(TorchEngine):
             tokenizer: open_clip's, for the same model.
             device: where it runs, and how.
         """
-
-        def prepared(image: PillowImage.Image) -> NDArray[np.float32]:
-            array: NDArray[np.float32] = transform(image).numpy()
-            return array
-
-        super().__init__(model, network, prepared, device)
+        super().__init__(model, network, transform, device)
         self._tokenizer = tokenizer
 
     @classmethod
@@ -156,7 +150,7 @@ def find_source(spec: str) -> Source:
     source = _find_folder(spec) if _is_folder(spec) else _find_published_or_file(spec)
     for needed in (_hub_tokenizer(source.architecture), _hub_text_tower(source.architecture)):
         if needed and not cached(*needed):
-            check_hub(spec, *needed)
+            check_reachable(spec, *needed)
     return source
 
 
@@ -230,7 +224,7 @@ def _fetch(spec: str, published: dict[str, Any]) -> Path:
     found = cached(repository, *names)
     if found is not None:
         return found
-    check_hub(spec, repository, names[-1])
+    check_reachable(spec, repository, names[-1])
     try:
         return Path(open_clip.download_pretrained(published))
     except Exception as error:

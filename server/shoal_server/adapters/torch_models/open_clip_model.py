@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as PillowImage
 
 from shoal_server.adapters.torch_models.device import Device
 from shoal_server.adapters.torch_models.engine import preprocessed
@@ -89,15 +88,9 @@ class OpenClipEnds:
         from open_clip.transform import PreprocessCfg, image_transform_v2
 
         lists_as_tuples = {key: tuple(value) if isinstance(value, list) else value for key, value in recipe.items()}
-        transform = image_transform_v2(PreprocessCfg(**lists_as_tuples), is_train=False)
+        self._transform = image_transform_v2(PreprocessCfg(**lists_as_tuples), is_train=False)
         self._tokenizer = tokenizer_of(source.architecture)
         self._size = recipe["size"]
-
-        def prepared(image: PillowImage.Image) -> NDArray[np.float32]:
-            array: NDArray[np.float32] = transform(image).numpy()
-            return array
-
-        self._transform = prepared
 
     @property
     def input_side(self) -> int:

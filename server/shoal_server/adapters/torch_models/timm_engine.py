@@ -8,17 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from shoal_server.adapters.torch_models.device import Device
 from shoal_server.adapters.torch_models.engine import TorchEngine
 from shoal_server.adapters.torch_models.forms import CHECKPOINT_SUFFIXES, FORMS, digest_of
-from shoal_server.adapters.torch_models.hub import WAYS_OUT, cached, check_hub, close_to, first_line
+from shoal_server.adapters.torch_models.hub import WAYS_OUT, cached, check_reachable, close_to
 from shoal_server.adapters.torch_models.proving import prove
 from shoal_server.domain.collection import EmbeddingModel, Precision
 from shoal_server.domain.errors import MissingExtra, ModelUnavailable
+from shoal_server.hugging_face import first_line
 
 if TYPE_CHECKING:
     import torch
@@ -65,12 +64,7 @@ class TimmEngine(TorchEngine):
             side: pixels that it scales an image to, before it cuts off the margins.
             device: where it runs, and how.
         """
-
-        def prepared(image: PillowImage.Image) -> NDArray[np.float32]:
-            array: NDArray[np.float32] = transform(image).numpy()
-            return array
-
-        super().__init__(model, network, prepared, device)
+        super().__init__(model, network, transform, device)
         self._side = side
 
     @classmethod
@@ -194,7 +188,7 @@ def _fetch(spec: str, published: Any) -> Path:
     found = cached(repository, *_HUB_FILES)
     if found is not None:
         return found
-    check_hub(spec, repository, _HUB_FILES[0])
+    check_reachable(spec, repository, _HUB_FILES[0])
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError
 

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from shoal_server.adapters.torch_models.device import Device
 from shoal_server.adapters.torch_models.engine import TorchEngine
 from shoal_server.adapters.torch_models.forms import FORMS, digest_of
-from shoal_server.adapters.torch_models.hub import first_line
 from shoal_server.adapters.torch_models.proving import prove
 from shoal_server.domain.collection import EmbeddingModel, Precision
 from shoal_server.domain.errors import MissingExtra, ModelUnavailable
+from shoal_server.hugging_face import first_line, without_progress_bars
 
 if TYPE_CHECKING:
     import torch
@@ -44,12 +41,11 @@ class TransformersEngine(TorchEngine):
             device: where it runs, and how.
         """
 
-        def prepared(image: PillowImage.Image) -> NDArray[np.float32]:
-            pixels = processor.image_processor(images=[image], return_tensors="pt")["pixel_values"][0]
-            array: NDArray[np.float32] = pixels.numpy()
-            return array
+        def transform(image: PillowImage.Image) -> torch.Tensor:
+            pixels: torch.Tensor = processor.image_processor(images=[image], return_tensors="pt")["pixel_values"][0]
+            return pixels
 
-        super().__init__(model, network, prepared, device)
+        super().__init__(model, network, transform, device)
         self._processor = processor
         self._padding = _PADDING[self._network.config.model_type]
         self._context = int(self._network.config.text_config.max_position_embeddings)
@@ -77,7 +73,7 @@ class TransformersEngine(TorchEngine):
         _check_kind(spec, folder)
         weights = _weights(spec, folder)
         try:
-            with _quietly():
+            with without_progress_bars():
                 loaded: Any = AutoModel.from_pretrained(
                     folder,
                     local_files_only=True,
@@ -161,17 +157,3 @@ def _weights(spec: str, folder: Path) -> list[Path]:
         if not file.is_file():
             raise ModelUnavailable(spec, f"there is no file {str(file)!r}, which {_INDEX} names")
     return files
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Without progress bars, which are only noise in a server's log."""
-    from transformers.utils import logging as transformers_logging
-
-    shown = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        if shown:
-            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]

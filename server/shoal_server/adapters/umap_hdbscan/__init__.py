@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from shoal_server.adapters.umap_hdbscan.clusterer import WorkerClusterer
+from shoal_server.adapters.umap_hdbscan.devices import Ways
 
-__all__ = ["WorkerClusterer"]
+__all__ = ["Ways", "WorkerClusterer"]

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal_server.adapters.umap_hdbscan import worker
+from shoal_server.adapters.umap_hdbscan.devices import Ways
 from shoal_server.application.ports import Before, ClusteringResult
 from shoal_server.domain.errors import ClusteringFailed, MissingExtra, ShuttingDown
 from shoal_server.domain.run import ClusteringParameters, Method, RunStage
@@ -45,14 +46,20 @@ class WorkerClusterer:
     A job that is cancelled or that brings the process down costs the process; the next job gets a fresh one.
     """
 
-    def __init__(self, numba_cache: Path | None = None) -> None:
+    def __init__(self, numba_cache: Path | None = None, ways: Ways = Ways()) -> None:  # noqa: B008 - it is frozen
         """Starts nothing yet.
 
         Args:
             numba_cache: folder for compiled code, kept between starts, unless the environment names one in
                 NUMBA_CACHE_DIR; None leaves the place to numba, which needs the installed packages or the user's home
                 to be writable.
+            ways: how the costly steps are done.
+
+        Raises:
+            MissingExtra: they are to be done on a GPU, and what works on one is not installed.
         """
+        ways.check()
+        self._ways = ways
         self._numba_cache = numba_cache
         self._lock = asyncio.Lock()
         self._worker: _Worker | None = None
@@ -122,7 +129,7 @@ class WorkerClusterer:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(
-            target=worker.main, args=(theirs, self._numba_cache), name="shoal-clusterer", daemon=True
+            target=worker.main, args=(theirs, self._numba_cache, self._ways), name="shoal-clusterer", daemon=True
         )
         process.start()
         # Only if nobody else holds the other end does its death end our waiting.

@@ -17,7 +17,7 @@ import scipy.sparse
 from numpy.typing import NDArray
 
 from shoal_server.adapters.umap_hdbscan.candidates import Candidate, best_of, flaw_of, verdict_on
-from shoal_server.adapters.umap_hdbscan.group import DensityTree, density_tree, groups_of_tree
+from shoal_server.adapters.umap_hdbscan.group import DensityTree, GrowTree, density_tree, groups_of_tree
 from shoal_server.adapters.umap_hdbscan.groups import Groups
 from shoal_server.adapters.umap_hdbscan.methods.divide import divide_loosest
 from shoal_server.adapters.umap_hdbscan.methods.merge import merge_most_alike
@@ -71,6 +71,7 @@ class _Ground:
     rows: NDArray[np.int64]  # the sample
     distances: NDArray[np.float32]  # between the sample's points
     trees: dict[int, DensityTree]  # by min_samples
+    grow_tree: GrowTree
 
     def score(self, labels: NDArray[np.int64]) -> float:
         """Silhouette times the share that is grouped; a negative one is not made better by noise."""
@@ -86,7 +87,7 @@ class _Ground:
         for done, (size, samples) in enumerate(pairs):
             on_fraction(done / len(pairs))
             if samples not in self.trees:
-                self.trees[samples] = density_tree(self.points, self.graph, samples)
+                self.trees[samples] = self.grow_tree(self.points, self.graph, samples)
             labels, strengths = groups_of_tree(self.trees[samples], size)
             found.append(Candidate(size, samples, labels, strengths, self.score(labels), flaw_of(labels)))
         return found
@@ -99,11 +100,12 @@ def search_density(
     parameters: ClusteringParameters,
     on_fraction: Callable[[float], None],
     usual: int | None = None,
+    grow_tree: GrowTree = density_tree,
 ) -> Groups:
     """Groups points by density; see :func:`~shoal_server.adapters.umap_hdbscan.search.choose_groups`."""
     n = len(points)
     rows = sample_rows(n, parameters.seed)
-    ground = _Ground(points, vectors, graph, rows, pairwise_distances(points[rows]), {})
+    ground = _Ground(points, vectors, graph, rows, pairwise_distances(points[rows]), {}, grow_tree)
     usual = usual or usual_cluster_size(n)
     if parameters.n_clusters is not None:
         chosen, trials = _aim(ground, parameters, parameters.n_clusters, usual, on_fraction)

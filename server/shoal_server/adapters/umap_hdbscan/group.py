@@ -6,6 +6,7 @@ depends on min_samples only; groups of another smallest size are read off it in 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import hdbscan
@@ -18,8 +19,11 @@ from numpy.typing import NDArray
 
 from shoal_server.adapters.umap_hdbscan.methods.join import joined
 
+#: :func:`density_tree`, or what does the same in another way.
+GrowTree = Callable[[NDArray[np.float32], scipy.sparse.csr_matrix, int], "DensityTree"]
+
 #: More dimensions than this are many: HDBSCAN itself changes its algorithm here.
-_MANY_DIMENSIONS = 60
+MANY_DIMENSIONS = 60
 #: Values held at once as float64: 64 MiB.
 _BLOCK = 1 << 23
 
@@ -49,7 +53,7 @@ def density_tree(points: NDArray[np.float32], graph: scipy.sparse.csr_matrix, mi
         min_samples: how many neighbours make a point dense, at least 1; more than there are counts as all.
     """
     n = len(points)
-    if points.shape[1] > _MANY_DIMENSIONS:
+    if points.shape[1] > MANY_DIMENSIONS:
         return _tree_of_graph(points, joined(points, graph), min_samples)
     model = hdbscan.HDBSCAN(
         min_cluster_size=max(2, n // 2),  # no matter here, but the fewer groups, the quicker they are labelled

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from shoal_server.adapters.umap_hdbscan.inverted_lists import InvertedLists
+
+#: :func:`nearest_others`, or what does the same in another way.
+FindNearest = Callable[[NDArray[np.float32], int, int], tuple[NDArray[np.int64], NDArray[np.float32]]]
 
 #: Similarities held at once, as float32: 64 MiB.
 _BLOCK = 1 << 24
@@ -49,16 +53,32 @@ def _by_lists(vectors: NDArray[np.float32], k: int, seed: int) -> tuple[NDArray[
     def look_up(start: int) -> None:
         part = slice(start, min(start + _QUERIES, n))
         found, values = lists.search(vectors[part], k + 1)
-        own = found == np.arange(part.start, part.stop)[:, None]
-        # Of more than k identical ones a row may miss itself: then the last goes.
-        own[~own.any(axis=1), -1] = True
-        rows[part] = found[~own].reshape(-1, k)
-        similarities[part] = values[~own].reshape(-1, k)
+        rows[part], similarities[part] = without_themselves(found, values, start)
 
     # One block a thread, rather than one product on all: sorting out the nearest takes as long as the products.
     with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         list(pool.map(look_up, range(0, n, _QUERIES)))
     return rows, similarities
+
+
+def without_themselves(
+    found: NDArray[np.int64], values: NDArray[np.float32], start: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Takes each row's own place out of what was found for it.
+
+    Args:
+        found: (q, k + 1), rows found for the rows from ``start`` on, best first.
+        values: (q, k + 1), their similarities.
+        start: the first of those rows.
+
+    Returns:
+        Both with k columns.
+    """
+    q, width = found.shape
+    own = found == np.arange(start, start + q)[:, None]
+    # Of more than k identical ones a row may miss itself: then the last goes.
+    own[~own.any(axis=1), -1] = True
+    return found[~own].reshape(q, width - 1), values[~own].reshape(q, width - 1)
 
 
 def _among_all(vectors: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

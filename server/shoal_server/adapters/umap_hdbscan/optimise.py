@@ -15,6 +15,12 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 
+#: :func:`optimise`, or what does the same in another way.
+Optimise = Callable[
+    [scipy.sparse.csr_matrix, NDArray[np.float32], tuple[float, float], int, float, int, Callable[[float], None]],
+    NDArray[np.float32],
+]
+
 #: Others that a point is pushed away from each time that a neighbour draws it, as in UMAP.
 _NEGATIVES = 5
 

@@ -11,7 +11,6 @@ import scipy.sparse
 from numpy.typing import NDArray
 
 from shoal_server.adapters.umap_hdbscan.distinct import distinct_rows
-from shoal_server.adapters.umap_hdbscan.group import density_tree
 from shoal_server.adapters.umap_hdbscan.groups import Groups
 from shoal_server.adapters.umap_hdbscan.layout import map_points
 from shoal_server.adapters.umap_hdbscan.methods.silhouette import (
@@ -20,11 +19,11 @@ from shoal_server.adapters.umap_hdbscan.methods.silhouette import (
     sample_rows,
     silhouette,
 )
-from shoal_server.adapters.umap_hdbscan.neighbors import nearest_others
 from shoal_server.adapters.umap_hdbscan.principal_axes import leading_axes, principal_axes
 from shoal_server.adapters.umap_hdbscan.reduce import embed_graph, move_on, neighbor_graph
 from shoal_server.adapters.umap_hdbscan.search import choose_groups
 from shoal_server.adapters.umap_hdbscan.steady import steady_groups, steady_strengths
+from shoal_server.adapters.umap_hdbscan.steps import ON_CPU, Steps
 from shoal_server.adapters.umap_hdbscan.warm_start import starting_points
 from shoal_server.application.ports import Before, ClusteringResult
 from shoal_server.domain.cluster import NOISE
@@ -44,7 +43,11 @@ OnStage = Callable[[RunStage, float], None]
 
 
 def cluster_vectors(
-    vectors: NDArray[np.float32], parameters: ClusteringParameters, on_stage: OnStage, before: Before | None = None
+    vectors: NDArray[np.float32],
+    parameters: ClusteringParameters,
+    on_stage: OnStage,
+    before: Before | None = None,
+    steps: Steps = ON_CPU,
 ) -> ClusteringResult:
     """Groups unit vectors and lays them out.
 
@@ -58,6 +61,7 @@ def cluster_vectors(
         before: what the run before knows of the same images, in the same order. Its coordinates are where UMAP begins,
             if they have as many dimensions as are asked for; against its clusters every change is held
             (:mod:`~shoal_server.adapters.umap_hdbscan.steady`).
+        steps: how the costly ones are done.
 
     Returns:
         The groups. The same input gives the same result.
@@ -72,7 +76,7 @@ def cluster_vectors(
         raise ValueError(f"what is known of {len(before.cluster_ids)} images does not go with {n} vectors")
     on_stage(RunStage.NEIGHBORS, 0.0)
     others = max(_OTHERS, parameters.n_neighbors - 1)
-    rows, similarities = nearest_others(vectors, min(others, n - 1), parameters.seed)
+    rows, similarities = steps.find_nearest(vectors, min(others, n - 1), parameters.seed)
     first, kind_of = distinct_rows(vectors)
     kinds = vectors[first]
     if len(kinds) < MIN_IMAGES:
@@ -80,21 +84,23 @@ def cluster_vectors(
     else:
         graph_inputs = (rows, similarities)
         if len(kinds) < n:
-            graph_inputs = nearest_others(kinds, min(others, len(kinds) - 1), parameters.seed)
+            graph_inputs = steps.find_nearest(kinds, min(others, len(kinds) - 1), parameters.seed)
         on_stage(RunStage.REDUCING, 0.0)
         graph = neighbor_graph(*graph_inputs, min(parameters.n_neighbors, len(kinds)), parameters.seed)
         kinds_before = None if before is None else _of_kinds(before, kind_of)
-        reduced = _reduced(kinds, graph, parameters, kinds_before, lambda f: on_stage(RunStage.REDUCING, f))
+        reduced = _reduced(kinds, graph, parameters, kinds_before, lambda f: on_stage(RunStage.REDUCING, f), steps)
         on_stage(RunStage.GROUPING, 0.0)
         points = reduced if reduced.shape[1] else kinds
         usual = None if before is None or before.parameters is None else before.parameters.min_cluster_size
         start = leading_axes(points, 2, parameters.seed)
         # The map needs no groups: it is laid out beside them.
         with ThreadPoolExecutor(1) as beside:
-            laid_out = beside.submit(map_points, graph, start, parameters.seed)
-            groups = choose_groups(points, kinds, graph, parameters, lambda f: on_stage(RunStage.GROUPING, f), usual)
+            laid_out = beside.submit(map_points, graph, start, parameters.seed, steps.optimise)
+            groups = choose_groups(
+                points, kinds, graph, parameters, lambda f: on_stage(RunStage.GROUPING, f), usual, steps.grow_tree
+            )
             if kinds_before is not None:
-                groups = _held_against(groups, graph, points, kinds_before)
+                groups = _held_against(groups, graph, points, kinds_before, steps)
             on_stage(RunStage.MAPPING, 0.0)
             coordinates = laid_out.result()
     labels, strengths = _with_piles(groups, kind_of)
@@ -145,6 +151,7 @@ def _reduced(
     parameters: ClusteringParameters,
     before: Before | None,
     on_fraction: Callable[[float], None],
+    steps: Steps,
 ) -> NDArray[np.float32]:
     """The space to group in, (n, r); r is 0 if it is to be the vectors themselves."""
     if parameters.reducer is Reducer.NONE:
@@ -154,13 +161,13 @@ def _reduced(
     if before is not None and before.reduced.shape[1] == parameters.n_components:
         start = starting_points(graph, before.reduced, parameters.seed)
         if start is not None:
-            return move_on(graph, start, 0.0, _WARM_ROUNDS, _WARM_STEP, parameters.seed, on_fraction)
+            return move_on(graph, start, 0.0, _WARM_ROUNDS, _WARM_STEP, parameters.seed, on_fraction, steps.optimise)
     start = leading_axes(kinds, parameters.n_components, parameters.seed)
-    return embed_graph(graph, start, 0.0, _ROUNDS, parameters.seed, on_fraction)
+    return embed_graph(graph, start, 0.0, _ROUNDS, parameters.seed, on_fraction, steps.optimise)
 
 
 def _held_against(
-    groups: Groups, graph: scipy.sparse.csr_matrix, points: NDArray[np.float32], before: Before
+    groups: Groups, graph: scipy.sparse.csr_matrix, points: NDArray[np.float32], before: Before, steps: Steps
 ) -> Groups:
     """The groups with only those changes to the clusters before that the graph bears out."""
     n = len(points)
@@ -172,17 +179,21 @@ def _held_against(
     if np.array_equal(labels, groups.labels):
         return groups
     strengths = steady_strengths(labels, groups.strengths, graph)
-    return replace(groups, labels=labels, strengths=strengths, quality=_quality(groups, labels, graph, points))
+    return replace(groups, labels=labels, strengths=strengths, quality=_quality(groups, labels, graph, points, steps))
 
 
 def _quality(
-    groups: Groups, labels: NDArray[np.int64], graph: scipy.sparse.csr_matrix, points: NDArray[np.float32]
+    groups: Groups,
+    labels: NDArray[np.int64],
+    graph: scipy.sparse.csr_matrix,
+    points: NDArray[np.float32],
+    steps: Steps,
 ) -> dict[str, float]:
     """The figures that the groups have, for other labels."""
     rows = sample_rows(len(points), groups.parameters.seed)
     figures = {"silhouette": silhouette(pairwise_distances(points[rows]), labels[rows])}
     if "relative_validity" in groups.quality and groups.parameters.min_samples is not None:
-        tree = density_tree(points, graph, groups.parameters.min_samples)
+        tree = steps.grow_tree(points, graph, groups.parameters.min_samples)
         figures["relative_validity"] = relative_validity(tree.spanning_tree, labels)
     return figures
 

@@ -12,7 +12,7 @@ import scipy.sparse
 from numpy.typing import NDArray
 from umap.umap_ import find_ab_params, fuzzy_simplicial_set
 
-from shoal_server.adapters.umap_hdbscan.optimise import optimise
+from shoal_server.adapters.umap_hdbscan.optimise import Optimise, optimise
 
 #: Scatter of the points to begin with, where they are 10 across.
 _NOISE = 1e-3
@@ -53,6 +53,7 @@ def embed_graph(
     rounds: int,
     seed: int,
     on_fraction: Callable[[float], None],
+    optimised: Optimise = optimise,
 ) -> NDArray[np.float32]:
     """Lays a fuzzy graph out in a few dimensions.
 
@@ -65,6 +66,7 @@ def embed_graph(
         rounds: of optimisation, more than 10.
         seed: of everything random. The same input and seed give the same result.
         on_fraction: called with the share of the work that is done.
+        optimised: does the optimisation.
 
     Returns:
         (n, r).
@@ -72,7 +74,7 @@ def embed_graph(
     # As UMAP does: points that stand in the same place would have no direction to be pushed in.
     noise = np.random.default_rng(seed).normal(scale=_NOISE, size=start.shape)
     points = _ten_across(_ten_across(start) + noise)
-    return move_on(graph, points, min_dist, rounds, 1.0, seed, on_fraction)
+    return move_on(graph, points, min_dist, rounds, 1.0, seed, on_fraction, optimised)
 
 
 def move_on(
@@ -83,6 +85,7 @@ def move_on(
     initial_step: float,
     seed: int,
     on_fraction: Callable[[float], None],
+    optimised: Optimise = optimise,
 ) -> NDArray[np.float32]:
     """Lets points that are well placed already find their balance.
 
@@ -97,11 +100,12 @@ def move_on(
         initial_step: how far a point may move in the first round, in shares of what :func:`embed_graph` allows.
         seed: of everything random. The same input and seed give the same result.
         on_fraction: called with the share of the work that is done.
+        optimised: does the optimisation.
 
     Returns:
         (n, r).
     """
-    return optimise(graph, start, find_ab_params(1.0, min_dist), rounds, initial_step, seed, on_fraction)
+    return optimised(graph, start, find_ab_params(1.0, min_dist), rounds, initial_step, seed, on_fraction)
 
 
 def _ten_across(points: NDArray[np.floating]) -> NDArray[np.float32]:

@@ -12,15 +12,21 @@ import threading
 import traceback
 import warnings
 from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from shoal_server.adapters.umap_hdbscan.devices import NoGpu, Ways
 from shoal_server.application.ports import Before
 from shoal_server.application.vector_file import VectorFile
 from shoal_server.domain.full_disk import is_full
 from shoal_server.domain.run import ClusteringParameters, RunStage, Trial
+
+if TYPE_CHECKING:
+    from shoal_server.adapters.umap_hdbscan.steps import Steps
 
 #: What to do where there was too little memory.
 MORE_MEMORY = "give the machine more, or stop what else uses it, and run it again"
@@ -94,12 +100,13 @@ def result_file(folder: Path, name: str) -> Path:
     return folder / f"{name}.npy"
 
 
-def main(connection: Connection, numba_cache: Path | None) -> None:
+def main(connection: Connection, numba_cache: Path | None, ways: Ways) -> None:
     """Entry point of the process.
 
     Args:
         connection: to the parent; jobs come in, everything else goes out.
         numba_cache: folder that compiled code is kept in; None leaves it to numba.
+        ways: how the costly steps are done.
     """
     threading.Thread(target=_die_with_parent, daemon=True).start()
     # Ctrl-C reaches the whole process group; the parent decides what becomes of its worker.
@@ -112,7 +119,8 @@ def main(connection: Connection, numba_cache: Path | None) -> None:
     # What UMAP and scikit-learn warn of (seeds, small graphs, no TensorFlow) is known and meant.
     warnings.simplefilter("ignore")
     try:
-        _warm_up()
+        steps = ways.steps()
+        _warm_up(steps)
     except Exception as error:  # noqa: BLE001 - whatever it is, the parent tells it
         connection.send(_failed(error))
         return
@@ -122,7 +130,7 @@ def main(connection: Connection, numba_cache: Path | None) -> None:
         except EOFError:
             return
         try:
-            done = _work(job, connection)
+            done = _work(job, connection, steps)
         except Exception as error:  # noqa: BLE001 - whatever it is, the parent tells it
             connection.send(_failed(error))
         else:
@@ -136,7 +144,7 @@ def _die_with_parent() -> None:
     os._exit(1)
 
 
-def _warm_up() -> None:
+def _warm_up(steps: Steps) -> None:
     """Imports what is slow to import, and compiles what is slow to compile or finds it compiled."""
     from shoal_server.adapters.umap_hdbscan.compiled import keep_compiled
     from shoal_server.adapters.umap_hdbscan.pipeline import cluster_vectors
@@ -144,10 +152,10 @@ def _warm_up() -> None:
     keep_compiled()
     vectors = np.random.default_rng(0).normal(size=(64, 8)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    cluster_vectors(vectors, ClusteringParameters(15, 5, 5, 5, seed=0), lambda stage, fraction: None)
+    cluster_vectors(vectors, ClusteringParameters(15, 5, 5, 5, seed=0), lambda stage, fraction: None, steps=steps)
 
 
-def _work(job: Job, connection: Connection) -> Done:
+def _work(job: Job, connection: Connection, steps: Steps) -> Done:
     from shoal_server.adapters.umap_hdbscan.pipeline import cluster_vectors
     from shoal_server.adapters.umap_hdbscan.sampled import cluster_sampled
 
@@ -158,11 +166,12 @@ def _work(job: Job, connection: Connection) -> Done:
     def on_stage(stage: RunStage, fraction: float) -> None:
         connection.send(Progress(stage, fraction))
 
+    cluster = partial(cluster_vectors, steps=steps)
     if job.sampled:
         sample = np.load(sample_file(job.folder))
-        result = cluster_sampled(VectorFile(job.vectors), sample, job.parameters, on_stage, before, cluster_vectors)
+        result = cluster_sampled(VectorFile(job.vectors), sample, job.parameters, on_stage, before, cluster)
     else:
-        result = cluster_vectors(np.load(job.vectors), job.parameters, on_stage, before)
+        result = cluster(np.load(job.vectors), job.parameters, on_stage, before)
     for name in RESULT_ARRAYS:
         np.save(result_file(job.folder, name), getattr(result, name))
     return Done(result.parameters, result.trials, dict(result.quality))
@@ -178,4 +187,6 @@ def _problem(error: Exception) -> str:
         return f"the worker process ran out of memory ({error}): {MORE_MEMORY}"
     if isinstance(error, OSError) and is_full(error):
         return "there is no space left for its temporary files: make room and run it again"
+    if isinstance(error, NoGpu):
+        return str(error)
     return f"{type(error).__name__}: {error}"
