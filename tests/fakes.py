@@ -27,6 +27,7 @@ class FakeClusterer:
         threshold: images more alike than this are one group.
         smallest: the smallest group, whatever the parameters say, if set.
         groups: finds the groups instead, if set: vectors, float32 (n, d), to labels, int64 (n,).
+        places: finds the places on the map instead, if set: vectors, float32 (n, d), to coordinates, float32 (n, 2).
         may_go_on: cleared, a job waits.
         error: raised by every job, if set.
         jobs: how many there were.
@@ -40,6 +41,7 @@ class FakeClusterer:
         self.threshold = threshold
         self.smallest: int | None = None
         self.groups: Callable[[NDArray[np.float32]], NDArray[np.int64]] | None = None
+        self.places: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None
         self.may_go_on = asyncio.Event()
         self.may_go_on.set()
         self.error: Exception | None = None
@@ -98,7 +100,7 @@ class FakeClusterer:
         return ClusteringResult(
             labels=labels,
             strengths=(labels >= 0).astype(np.float32),
-            coordinates=vectors[:, :2].copy(),
+            coordinates=vectors[:, :2].copy() if self.places is None else self.places(vectors),
             reduced=vectors[:, : parameters.n_components].copy(),
             neighbor_rows=order,
             neighbor_similarities=np.take_along_axis(similarities, order, axis=1).astype(np.float32),

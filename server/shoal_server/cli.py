@@ -26,6 +26,9 @@ _log = logging.getLogger("shoal_server")
 def serve(
     data: Annotated[Path | None, typer.Option(help="Folder for everything the server keeps.")] = None,
     listen: Annotated[str | None, typer.Option(help="Host and port; port 0 picks a free one.")] = None,
+    web: Annotated[
+        str | None, typer.Option(help="Host and port of the explorer, a page to look at and correct the clusters.")
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -43,6 +46,7 @@ def serve(
     given = {
         "data": data,
         "listen": listen,
+        "web_listen": web,
         "model": model,
         "precision": precision,
         "runtime": runtime,
@@ -98,7 +102,7 @@ async def _serve(settings: Settings, ready_file: Path | None) -> None:
         serving = True
         _log.info("serving on %s with model %s", listening.address, listening.model)
         if ready_file is not None:
-            await asyncio.to_thread(_announce, ready_file, {"address": listening.address})
+            await asyncio.to_thread(_announce, ready_file, {"address": listening.address, "web": listening.web})
         await stopping.wait()
         _log.info("stopping: finishing the calls in flight")
     _log.info("stopped")

@@ -277,7 +277,7 @@ async def test_an_http_server_that_breaks_down_is_told(
     async def page() -> tuple[bytes, str]:
         return b"", ""
 
-    server = WebServer(make_app(Watched(dict, page)))
+    server = WebServer(make_app(Watched(dict, page)), "metrics", "SHOAL_HTTP_LISTEN")
     await server.start("127.0.0.1:0")
     for _ in range(200):
         if caplog.records:
@@ -298,7 +298,7 @@ async def test_connections_that_ask_for_nothing_are_closed(monkeypatch: pytest.M
     async def page() -> tuple[bytes, str]:
         return b"", ""
 
-    server = WebServer(make_app(Watched(dict, page)))
+    server = WebServer(make_app(Watched(dict, page)), "metrics", "SHOAL_HTTP_LISTEN")
     port = await server.start("127.0.0.1:0")
     for _ in range(200):
         try:

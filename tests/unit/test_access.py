@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from shoal_server.adapters.key_file import KeyFile
 from shoal_server.application import limits
 from shoal_server.application.access import FAILURES, Access, check_collections, check_everywhere, check_role
+from shoal_server.application.caller import CALLER, author_of
 from shoal_server.application.limits import Buckets, CallerLimits, Limits
 from shoal_server.domain.access import ApiKey, Caller, Role, expiry, key_id, make_key
 from shoal_server.domain.errors import (
@@ -33,7 +34,6 @@ from shoal_server.domain.errors import (
 from shoal_server.domain.rate import TokenBucket
 from shoal_server.domain.records.keys import keys_from_record, keys_to_record
 from shoal_server.rpc.authentication import address_of
-from shoal_server.rpc.caller import CALLER, author_of
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 

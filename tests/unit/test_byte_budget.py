@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from shoal_server.rpc.byte_budget import ByteBudget
+from shoal_server.application.byte_budget import ByteBudget
 
 
 async def waiting(budget: ByteBudget, size: int) -> asyncio.Task[None]:

@@ -16,12 +16,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from shoal_client.cli import demo_story, output
+from shoal_client.cli import demo, demo_story, output
 from shoal_client.cli.demo_story import QDRANT_SNIPPET, SNIPPET
 from shoal_client.demo import photographs
 from shoal_client.demo.photographs import SHOTS, make_photographs
 from shoal_client.demo.scenes import SCENES
-from shoal_client.demo.server_process import server_process
+from shoal_client.demo.server_process import Addresses, server_process
 from shoal_client.errors import MissingExtra, ServerEnded
 from shoal_client.results import Cluster, ClusterMatch, NameSource
 
@@ -117,15 +117,29 @@ def test_a_server_is_started_and_stopped(tmp_path: Path, monkeypatch: pytest.Mon
         assert sys.argv[1] == "serve" and options["--listen"] == "127.0.0.1:0" and options["--model"] == "starter"
         Path(options["--ready-file"]).write_text("{")
         time.sleep(0.3)
-        Path(options["--ready-file"]).write_text('{"address": "127.0.0.1:1234"}')
+        Path(options["--ready-file"]).write_text('{"address": "127.0.0.1:1234", "web": "http://127.0.0.1:5678/"}')
         time.sleep(600)
         """,
     )
     with server_process(tmp_path / "data", "starter") as server:
-        assert server.wait_until_ready() == "127.0.0.1:1234"
+        assert server.wait_until_ready() == Addresses("127.0.0.1:1234", "http://127.0.0.1:5678/")
         process = server._process
         assert process.poll() is None
     assert process.returncode == -signal.SIGTERM
+
+
+def test_a_demo_that_goes_on_says_where_its_page_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Serving:
+        def serve_on(self) -> None:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo, "console", lambda: Console(width=200))
+    demo.serve_on(Serving(), Addresses("127.0.0.1:1", "http://127.0.0.1:2/"))  # type: ignore[arg-type]
+    shown = capsys.readouterr().out
+    assert "in a browser: http://127.0.0.1:2/\n" in shown
+    assert "--server 127.0.0.1:1\n" in shown
 
 
 def test_the_users_server_settings_are_not_the_demos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,3 +55,32 @@ def test_none_is_a_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_format_of_the_log_that_there_is_not(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match="json"):
         Settings(data=tmp_path, log_format="xml")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:8080", "[::]:8080", "photos.example:8080"])
+def test_the_explorer_beyond_loopback_needs_what_grpc_needs(tmp_path: Path, address: str) -> None:
+    with pytest.raises(ValidationError, match="shoal keys create"):
+        Settings(data=tmp_path, web_listen=address)
+    with pytest.raises(ValidationError, match="without TLS"):
+        Settings(data=tmp_path, web_listen=address, require_key=True, http_public=True)
+    for allowed in (
+        {"require_key": True, "plaintext": True},
+        {"require_key": True, "tls_cert": tmp_path / "a.crt", "tls_key": tmp_path / "a.key"},
+        {"insecure": True},
+    ):
+        assert Settings(data=tmp_path, web_listen=address, **allowed).web_listen == address
+
+
+def test_the_explorer_has_a_port_of_its_own(tmp_path: Path) -> None:
+    for other in ({"listen": "127.0.0.1:8080"}, {"http_listen": "127.0.0.1:8080"}):
+        with pytest.raises(ValidationError, match="another port"):
+            Settings(data=tmp_path, web_listen="127.0.0.1:8080", **other)  # type: ignore[arg-type]
+    assert Settings(data=tmp_path, web_listen="127.0.0.1:0", listen="127.0.0.1:0").web_listen == "127.0.0.1:0"
+
+
+def test_names_of_proxies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOAL_WEB_HOSTS", "photos.example.org, shoal.local,")
+    assert Settings(data=tmp_path).web_hosts == ("photos.example.org", "shoal.local")
+    monkeypatch.setenv("SHOAL_WEB_HOSTS", "https://photos.example.org/")
+    with pytest.raises(ValidationError, match="without https://"):
+        Settings(data=tmp_path)

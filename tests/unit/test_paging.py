@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 
 from shoal.v1.image_pb2 import QueryTerm
 from shoal.v1.image_service_pb2 import ListImagesRequest, RecommendImagesRequest, SearchImagesRequest
+from shoal_server.application import page_tokens
 from shoal_server.application.images import Position
 from shoal_server.application.ports import CapturePosition
+from shoal_server.application.positions import position_of, token_of
 from shoal_server.domain.errors import InvalidField, InvalidPageToken
-from shoal_server.rpc import convert, paging
+from shoal_server.rpc import convert
 from shoal_server.rpc.paging import MAX_PAGE_SIZE, make_token, offset_of, page_size, read_token
-from shoal_server.rpc.positions import position_of, token_of
 
 
 @given(st.text(max_size=80))
@@ -89,7 +90,7 @@ def test_tokens_of_requests_that_differ_in_one_byte_of_an_image_differ() -> None
 
 def forged(body: bytes) -> str:
     """A token with the right checksum: that is no secret."""
-    return base64.urlsafe_b64encode(paging._checksum(body) + body).decode()
+    return base64.urlsafe_b64encode(page_tokens._checksum(body) + body).decode()
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 
 from shoal.v1.image_pb2 import AttributeValue
 from shoal.v1.image_service_pb2 import NEAR_DUPLICATES_SKIP, IngestImagesRequest, IngestOptions, NewImage
+from shoal_server.application.byte_budget import ByteBudget
 from shoal_server.application.ingest import NewImage as Accepted
 from shoal_server.domain.errors import CollectionNotFound, FileTooLarge, InvalidField, UploadStalled
 from shoal_server.domain.image import OnNearDuplicate
@@ -52,7 +53,7 @@ async def test_parts_become_one_image_with_what_was_said_of_the_first() -> None:
         part(b"ef"),
         part(b"gh"),
     ]
-    found = await read(Uploads(100, 100), *requests)
+    found = await read(Uploads(100, ByteBudget(100)), *requests)
     assert contents(found) == [b"abcdef", b"gh"]
     assert isinstance(found[0].image, Accepted)
     assert found[0].image.uri == "file:///first"
@@ -61,25 +62,27 @@ async def test_parts_become_one_image_with_what_was_said_of_the_first() -> None:
 async def test_options_are_those_of_the_first_message() -> None:
     first = part(b"a")
     first.options.CopyFrom(IngestOptions(drop_location=True, near_duplicates=NEAR_DUPLICATES_SKIP))
-    found = await read(Uploads(100, 100), first, part(b"b"))
+    found = await read(Uploads(100, ByteBudget(100)), first, part(b"b"))
     assert {each.options.drop_location for each in found} == {True}
     assert {each.options.near_duplicates for each in found} == {OnNearDuplicate.SKIP}
 
 
 async def test_an_image_that_is_too_large_fails_alone() -> None:
-    found = await read(Uploads(5, 100), part(b"123456"), part(b"1234", more=True), part(b"56"), part(b"12345"))
+    found = await read(
+        Uploads(5, ByteBudget(100)), part(b"123456"), part(b"1234", more=True), part(b"56"), part(b"12345")
+    )
     assert contents(found) == [FileTooLarge.reason, FileTooLarge.reason, b"12345"]
 
 
 async def test_an_attribute_without_a_value_fails_alone() -> None:
     bad = part(b"a")
     bad.image.attributes["album"].CopyFrom(AttributeValue())
-    assert contents(await read(Uploads(100, 100), bad, part(b"b"))) == [InvalidField.reason, b"b"]
+    assert contents(await read(Uploads(100, ByteBudget(100)), bad, part(b"b"))) == [InvalidField.reason, b"b"]
 
 
 async def test_a_stream_that_ends_within_an_image_is_an_error() -> None:
     with pytest.raises(InvalidField, match="ended within an image"):
-        await read(Uploads(100, 100), part(b"a"), part(b"b", more=True))
+        await read(Uploads(100, ByteBudget(100)), part(b"a"), part(b"b", more=True))
 
 
 async def test_a_stream_that_stalls_within_an_image_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,7 +93,7 @@ async def test_a_stream_that_stalls_within_an_image_gives_way(monkeypatch: pytes
         await asyncio.Event().wait()
 
     with pytest.raises(UploadStalled):
-        async for _ in Uploads(100, 100).of(stalling(), begin):
+        async for _ in Uploads(100, ByteBudget(100)).of(stalling(), begin):
             pass
 
 
@@ -103,17 +106,17 @@ async def test_a_stream_that_trickles_gives_way_too(monkeypatch: pytest.MonkeyPa
             await asyncio.sleep(0.01)
 
     with pytest.raises(UploadStalled):
-        async for _ in Uploads(10**9, 100).of(trickling(), begin):
+        async for _ in Uploads(10**9, ByteBudget(100)).of(trickling(), begin):
             pass
 
 
 async def test_an_empty_part_is_refused() -> None:
     with pytest.raises(InvalidField, match="empty"):
-        await read(Uploads(100, 100), part(b"a", more=True), part(b"", more=True), part(b"b"))
+        await read(Uploads(100, ByteBudget(100)), part(b"a", more=True), part(b"", more=True), part(b"b"))
 
 
 async def test_whole_images_that_wait_for_room_keep_others_from_being_put_together() -> None:
-    uploads = Uploads(100, 10)
+    uploads = Uploads(100, ByteBudget(10))
     busy = uploads.of(stream([part(b"x" * 10)]), begin)
     working = await anext(busy)
     read_from: list[int] = []
@@ -134,7 +137,7 @@ async def test_whole_images_that_wait_for_room_keep_others_from_being_put_togeth
 
 
 async def test_unary_images_wait_for_the_same_room() -> None:
-    uploads = Uploads(8, 10)
+    uploads = Uploads(8, ByteBudget(10))
     with pytest.raises(FileTooLarge):
         async with uploads.room(9):
             pytest.fail("it was let in")
@@ -147,7 +150,7 @@ async def test_unary_images_wait_for_the_same_room() -> None:
 
 async def test_another_parent_is_refused() -> None:
     with pytest.raises(InvalidField, match="differs"):
-        await read(Uploads(100, 100), part(b"a"), part(b"b", parent="collections/other"))
+        await read(Uploads(100, ByteBudget(100)), part(b"a"), part(b"b", parent="collections/other"))
 
 
 async def test_a_collection_that_is_not_there_is_known_before_the_first_image() -> None:
@@ -155,12 +158,12 @@ async def test_a_collection_that_is_not_there_is_known_before_the_first_image() 
         raise CollectionNotFound(collection)
 
     with pytest.raises(CollectionNotFound):
-        async for _ in Uploads(100, 100).of(stream([part(b"a")]), missing):
+        async for _ in Uploads(100, ByteBudget(100)).of(stream([part(b"a")]), missing):
             pytest.fail("an image came out")
 
 
 async def test_streams_wait_for_room_together() -> None:
-    uploads = Uploads(100, 10)
+    uploads = Uploads(100, ByteBudget(10))
     one = uploads.of(stream([part(b"123456"), part(b"7")]), begin)
     two = uploads.of(stream([part(b"abcdef")]), begin)
     first = await anext(one)

@@ -21,6 +21,7 @@ from shoal_client.cli.facets import facets
 from shoal_client.cli.group import SERVER_PANEL, ShoalGroup
 from shoal_client.cli.images import images_app
 from shoal_client.cli.ingest import ingest
+from shoal_client.cli.map import map_
 from shoal_client.cli.noise import noise_app
 from shoal_client.cli.runs import runs_app
 from shoal_client.cli.schedule import schedule_app
@@ -58,6 +59,7 @@ app.command(rich_help_panel=CLUSTERS)(groupings.themes)
 app.command(rich_help_panel=CLUSTERS)(groupings.places)
 app.command(rich_help_panel=CLUSTERS)(groupings.moments)
 app.add_typer(noise_app, name="noise", rich_help_panel=CLUSTERS)
+app.command("map", rich_help_panel=CLUSTERS)(map_)
 
 for correct in (
     correcting.rename,

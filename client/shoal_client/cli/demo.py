@@ -18,7 +18,7 @@ from shoal_client.cli.output import console, error_console
 from shoal_client.cli.progress import image_progress
 from shoal_client.credentials import NO_CREDENTIALS
 from shoal_client.demo.photographs import make_photographs
-from shoal_client.demo.server_process import ServerProcess, server_process
+from shoal_client.demo.server_process import Addresses, ServerProcess, server_process
 from shoal_client.errors import NotFound, ServerEnded
 from shoal_client.files import find_images
 
@@ -45,7 +45,8 @@ def demo(
         server_process(home, model) as server,
     ):
         pictures = photographs(home) if folder is None else own_pictures(folder)
-        address = started(server, model)
+        addresses = started(server, model)
+        address = addresses.grpc
         with opened(address, DEFAULT_COLLECTION, make=True, given=NO_CREDENTIALS) as collection:
             tell(collection, pictures, address)
         kept = keep or data is not None
@@ -55,7 +56,7 @@ def demo(
             soft_wrap=True,
         )
         if keep:
-            serve_on(server, address)
+            serve_on(server, addresses)
 
 
 @contextmanager
@@ -126,8 +127,8 @@ def own_pictures(folder: Path) -> Pictures:
     return Pictures(files, held_back, ())
 
 
-def started(server: ServerProcess, model: str) -> str:
-    """The server's address, when it is ready.
+def started(server: ServerProcess, model: str) -> Addresses:
+    """The server's addresses, when it is ready.
 
     Raises:
         ServerEnded: it ended instead.
@@ -136,14 +137,16 @@ def started(server: ServerProcess, model: str) -> str:
         return server.wait_until_ready()
 
 
-def serve_on(server: ServerProcess, address: str) -> None:
+def serve_on(server: ServerProcess, addresses: Addresses) -> None:
     """Goes on serving until Ctrl-C.
 
     Raises:
         ServerEnded: the server ended by itself.
     """
+    address = addresses.grpc
     console().print(
-        f"\nServing at {address} until Ctrl-C. In another terminal:\n"
+        f"\nLook at the clusters, search and correct them in a browser: {addresses.page}\n"
+        f"Serving at {address} until Ctrl-C. In another terminal:\n"
         f"  shoal search 'a cat' --server {address}\n"
         f"  shoal clusters --server {address}\n"
         f"  shoal ingest FOLDER --server {address}",

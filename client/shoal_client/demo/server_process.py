@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
@@ -20,6 +21,19 @@ STOP_S = 20.0
 TAIL_LINES = 20
 #: What the demo's server takes over from the user's settings; any other could lead it to data that is not the demo's.
 KEPT_SETTINGS = frozenset({"SHOAL_CACHE", "SHOAL_MAX_MESSAGE_BYTES"})
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where a server can be reached.
+
+    Attributes:
+        grpc: ``HOST:PORT``.
+        page: URL of the explorer.
+    """
+
+    grpc: str
+    page: str
 
 
 class ServerProcess:
@@ -34,20 +48,20 @@ class ServerProcess:
         self._process = process
         self._ready_file = ready_file
 
-    def wait_until_ready(self) -> str:
+    def wait_until_ready(self) -> Addresses:
         """Waits until it serves, however long the model takes to load.
 
         Returns:
-            Its address, ``HOST:PORT``.
+            Where it can be reached.
 
         Raises:
             ServerEnded: it ended instead.
         """
-        while (address := self._address()) is None:
+        while (addresses := self._addresses()) is None:
             if self._process.poll() is not None:
                 raise self._ended()
             time.sleep(POLL_S)
-        return address
+        return addresses
 
     def serve_on(self) -> NoReturn:
         """Waits for as long as it runs.
@@ -67,9 +81,10 @@ class ServerProcess:
             self._process.kill()
             self._process.wait()
 
-    def _address(self) -> str | None:
+    def _addresses(self) -> Addresses | None:
         try:
-            return str(json.loads(self._ready_file.read_text("utf-8"))["address"])
+            ready = json.loads(self._ready_file.read_text("utf-8"))
+            return Addresses(str(ready["address"]), str(ready["web"]))
         except (FileNotFoundError, json.JSONDecodeError):  # not written yet, or not to its end
             return None
 
@@ -80,7 +95,7 @@ class ServerProcess:
 
 @contextmanager
 def server_process(data: Path, model: str) -> Iterator[ServerProcess]:
-    """Starts a server on a free port of this machine, and stops it at the end of the block.
+    """Starts a server on free ports of this machine, and stops it at the end of the block.
 
     Args:
         data: its data folder; made if it is not there. Its log is ``server.log`` in it.
@@ -90,7 +105,7 @@ def server_process(data: Path, model: str) -> Iterator[ServerProcess]:
     ready_file, log = data / "ready.json", data / "server.log"
     ready_file.unlink(missing_ok=True)
     command = [sys.executable, "-m", "shoal_server", "serve", "--data", str(data), "--model", model]
-    command += ["--listen", "127.0.0.1:0", "--ready-file", str(ready_file)]
+    command += ["--listen", "127.0.0.1:0", "--web", "127.0.0.1:0", "--ready-file", str(ready_file)]
     with log.open("wb") as output:
         # In a session of its own: a Ctrl-C in the terminal reaches the demo alone, which then stops the server.
         process = subprocess.Popen(  # noqa: S603 - the command is made here

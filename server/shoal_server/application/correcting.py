@@ -65,6 +65,7 @@ class Plan:
 
 
 MakePlan = Callable[[Present, ClusterSet], Awaitable[Plan]]
+Change = Callable[[Cluster], Cluster]
 
 
 class Correcting:
@@ -90,6 +91,10 @@ class Correcting:
         """What a plan would be made for; the caller holds the collection's gate."""
         return await read_present(self._store, self._files, opened)
 
+    async def size_of(self, opened: OpenCollection, cluster_id: int) -> int:
+        """Images that are in a cluster now; the caller holds the collection's gate."""
+        return (await self._store.count_by_cluster(opened.id)).get(cluster_id, 0)
+
     async def carry_out(self, opened: OpenCollection, author: str, plan: MakePlan, trigger: str = "") -> Correction:
         """Makes a plan for what is there, and carries it out before anything else changes.
 
@@ -108,6 +113,59 @@ class Correcting:
         """
         return await unbroken(self._carry_out(opened, author, plan, trigger))
 
+    async def change(
+        self, opened: OpenCollection, cluster_id: int, kind: CorrectionKind, author: str, detail: str, change: Change
+    ) -> Correction:
+        """Changes a cluster's own record, which moves no image and so needs no run.
+
+        Args:
+            opened: the collection.
+            cluster_id: which cluster.
+            kind: what is done.
+            author: who asks.
+            detail: in words.
+            change: makes the cluster as it is to be; may raise what it likes.
+
+        Returns:
+            The record of the correction, as stored.
+
+        Raises:
+            ClusterNotFound: there is none of that id in force.
+        """
+
+        async def carry_out() -> Correction:
+            async with opened.deciding:
+                correction = await changed()
+                # Before another server has its turn, which would decide with the cluster as it was.
+                await self._collections.tell(opened)
+                return correction
+
+        async def changed() -> Correction:
+            async with opened.gate.reading(), opened.changing:
+                if opened.removed:
+                    raise CollectionNotFound(opened.id)
+                before = opened.cluster(cluster_id)
+                now = datetime.now(UTC)
+                correction = Correction(
+                    id=new_run_id(now),
+                    kind=kind,
+                    author=author,
+                    created_at=now,
+                    clusters=(cluster_id,),
+                    images=0,
+                    detail=detail,
+                    former=(former_of(before),),
+                )
+                after = change(before)
+                # First the record: a change that nobody can take back is worse than a record of none.
+                await self._store.put_correction(opened.id, correction)
+                active = opened.active_clusters()
+                await self._store.put_cluster(opened.id, active.run, after)
+                opened.clusters = active.with_cluster(after)
+                return correction
+
+        return await unbroken(carry_out())
+
     async def _carry_out(self, opened: OpenCollection, author: str, make: MakePlan, trigger: str) -> Correction:
         async with opened.deciding:
             if opened.deleting or opened.removed:
@@ -116,9 +174,7 @@ class Correcting:
                 raise NotClustered(opened.id)
             present = await read_present(self._store, self._files, opened)
             plan = await make(present, opened.clusters)
-            moved = np.flatnonzero(plan.cluster_ids != present.assignments.cluster_ids)
-            if not len(moved):
-                raise CannotCorrect(opened.id, "every image is where it should be already")
+            moved = moved_by(opened, plan, present)
             correction = _record(plan, author, opened.clusters, len(moved))
             run = await self._run(opened, present, plan, trigger or f"correction {correction.id}")
             correction = replace(correction, run=run.id)
@@ -251,6 +307,18 @@ class Correcting:
             locations=[present.locations[row] for row in kept],
         )
         return scene, of_scene
+
+
+def moved_by(opened: OpenCollection, plan: Plan, present: Present) -> NDArray[np.int64]:
+    """The rows of the images that a plan puts elsewhere, at least one.
+
+    Raises:
+        CannotCorrect: there are none.
+    """
+    moved = np.flatnonzero(plan.cluster_ids != present.assignments.cluster_ids)
+    if not len(moved):
+        raise CannotCorrect(opened.id, "every image is where it should be already")
+    return moved
 
 
 def _record(plan: Plan, author: str, clusters: ClusterSet, images: int) -> Correction:

@@ -2,43 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from typing import Generic, Protocol, TypeVar
 from uuid import UUID
 
 import numpy as np
 
-from shoal_server.application.clustering import new_run_id
-from shoal_server.application.correcting import Correcting, Plan, former_of
+from shoal_server.application.correcting import Change, MakePlan, Plan, former_of
 from shoal_server.application.correction_plans import check_text, cluster_in, placed_plan, rows_of, split_plan
 from shoal_server.application.open_collections import ClusterSet, OpenCollection, OpenCollections
 from shoal_server.application.ports import Store
 from shoal_server.application.present import Present
 from shoal_server.application.splitting import Splitting
-from shoal_server.application.unbroken import unbroken
 from shoal_server.domain.cluster import NOISE, Cluster, Hold, NameSource
 from shoal_server.domain.correction import Correction, CorrectionKind, Former
-from shoal_server.domain.errors import CannotCorrect, CollectionNotFound, InvalidField
+from shoal_server.domain.errors import CannotCorrect, InvalidField
 
 MAX_NAME = 200
 MAX_IMAGES = 10_000
 
-_Change = Callable[[Cluster], Cluster]
+Outcome = TypeVar("Outcome")
+_Outcome = TypeVar("_Outcome", covariant=True)
 
 
-class Corrections:
-    """Takes corrections and keeps their records."""
+class CarriesOut(Protocol[_Outcome]):
+    """What becomes of a correction: it is carried out, or only looked at."""
+
+    async def carry_out(self, opened: OpenCollection, author: str, plan: MakePlan) -> _Outcome:
+        """As :meth:`Correcting.carry_out`."""
+        ...
+
+    async def change(
+        self, opened: OpenCollection, cluster_id: int, kind: CorrectionKind, author: str, detail: str, change: Change
+    ) -> _Outcome:
+        """As :meth:`Correcting.change`."""
+        ...
+
+
+class Corrections(Generic[Outcome]):
+    """Takes corrections, and has them carried out."""
 
     def __init__(
-        self, collections: OpenCollections, store: Store, correcting: Correcting, splitting: Splitting
+        self, collections: OpenCollections, store: Store, correcting: CarriesOut[Outcome], splitting: Splitting
     ) -> None:
+        """Args:
+        collections: whose.
+        store: of the records.
+        correcting: does it, or says what it would do.
+        splitting: finds the parts of a cluster.
+        """
         self._collections = collections
         self._store = store
         self._correcting = correcting
         self._splitting = splitting
 
-    async def rename(self, collection: str, cluster_id: int, name: str, author: str) -> Correction:
+    async def rename(self, collection: str, cluster_id: int, name: str, author: str) -> Outcome:
         """Gives a cluster the name a person wants; an empty one gives the naming back to the algorithm.
 
         Raises:
@@ -48,6 +67,7 @@ class Corrections:
         """
         name = name.strip()
         check_text("cluster.display_name", name, MAX_NAME)
+        check_text("author", author)
         detail = f"to {name!r}" if name else "back to the algorithm's name"
         opened = await self._collections.open(collection)
 
@@ -60,9 +80,9 @@ class Corrections:
                     )
             return cluster.renamed(name)
 
-        return await self._change(collection, cluster_id, CorrectionKind.RENAME, author, detail, rename)
+        return await self._correcting.change(opened, cluster_id, CorrectionKind.RENAME, author, detail, rename)
 
-    async def pin(self, collection: str, cluster_id: int, pinned: bool, author: str) -> Correction:
+    async def pin(self, collection: str, cluster_id: int, pinned: bool, author: str) -> Outcome:
         """Pins a cluster, or lets go of it.
 
         Raises:
@@ -78,9 +98,11 @@ class Corrections:
                 )
             return replace(cluster, holds=cluster.holds ^ {Hold.PINNED})
 
-        return await self._change(collection, cluster_id, kind, author, "", change)
+        check_text("author", author)
+        opened = await self._collections.open(collection)
+        return await self._correcting.change(opened, cluster_id, kind, author, "", change)
 
-    async def merge(self, collection: str, cluster_ids: Sequence[int], author: str) -> Correction:
+    async def merge(self, collection: str, cluster_ids: Sequence[int], author: str) -> Outcome:
         """Puts the images of clusters into the first of them.
 
         Raises:
@@ -110,7 +132,7 @@ class Corrections:
 
         return await self._correcting.carry_out(opened, author, plan)
 
-    async def split_off(self, collection: str, cluster_id: int, images: Sequence[UUID], author: str) -> Correction:
+    async def split_off(self, collection: str, cluster_id: int, images: Sequence[UUID], author: str) -> Outcome:
         """Makes some images of a cluster a cluster of their own.
 
         Raises:
@@ -138,7 +160,7 @@ class Corrections:
 
         return await self._correcting.carry_out(opened, author, plan)
 
-    async def split(self, collection: str, cluster_id: int, part_count: int, author: str) -> Correction:
+    async def split(self, collection: str, cluster_id: int, part_count: int, author: str) -> Outcome:
         """Takes a cluster apart by a clustering inside it.
 
         Args:
@@ -170,7 +192,7 @@ class Corrections:
 
         return await self._correcting.carry_out(opened, author, plan)
 
-    async def move(self, collection: str, images: Sequence[UUID], cluster_id: int | None, author: str) -> Correction:
+    async def move(self, collection: str, images: Sequence[UUID], cluster_id: int | None, author: str) -> Outcome:
         """Puts images into a cluster, or out of any (None). They stay there.
 
         Raises:
@@ -192,7 +214,7 @@ class Corrections:
 
         return await self._correcting.carry_out(opened, author, plan)
 
-    async def dissolve(self, collection: str, cluster_id: int, author: str) -> Correction:
+    async def dissolve(self, collection: str, cluster_id: int, author: str) -> Outcome:
         """Takes all images out of a cluster; later runs do not find that group again.
 
         Raises:
@@ -220,49 +242,6 @@ class Corrections:
         """All corrections, newest first."""
         await self._collections.open(collection)
         return await self._store.list_corrections(collection)
-
-    async def _change(
-        self, collection: str, cluster_id: int, kind: CorrectionKind, author: str, detail: str, change: _Change
-    ) -> Correction:
-        """Changes a cluster's own record, which moves no image and so needs no run."""
-        check_text("author", author)
-        opened = await self._collections.open(collection)
-
-        async def carry_out() -> Correction:
-            async with opened.deciding:
-                correction = await changed()
-                # Before another server has its turn, which would decide with the cluster as it was.
-                await self._collections.tell(opened)
-                return correction
-
-        async def changed() -> Correction:
-            async with opened.gate.reading(), opened.changing:
-                if opened.removed:
-                    raise CollectionNotFound(collection)
-                before = opened.cluster(cluster_id)
-                now = datetime.now(UTC)
-                correction = Correction(
-                    id=new_run_id(now),
-                    kind=kind,
-                    author=author,
-                    created_at=now,
-                    clusters=(cluster_id,),
-                    images=0,
-                    detail=detail,
-                    former=(former_of(before),),
-                )
-                after = change(before)
-                # First the record: a change that nobody can take back is worse than a record of none.
-                await self._store.put_correction(collection, correction)
-                await self._put(opened, after)
-                return correction
-
-        return await unbroken(carry_out())
-
-    async def _put(self, opened: OpenCollection, cluster: Cluster) -> None:
-        active = opened.active_clusters()
-        await self._store.put_cluster(opened.id, active.run, cluster)
-        opened.clusters = active.with_cluster(cluster)
 
 
 def _named_by_a_person(clusters: Sequence[Cluster], target: Former) -> Former:

@@ -78,6 +78,21 @@ class Exported:
     coordinates: tuple[float, float] | None
 
 
+@dataclass(frozen=True, slots=True)
+class RunCluster:
+    """A cluster of some run.
+
+    Attributes:
+        id: which.
+        name: what it was called.
+        size: images that the run put into it.
+    """
+
+    id: int
+    name: str
+    size: int
+
+
 class History:
     """Looks at complete runs and puts them in force."""
 
@@ -111,7 +126,7 @@ class History:
             async with opened.deciding:
                 if opened.removed:
                     raise CollectionNotFound(collection)
-                record = await self._complete(opened, run)
+                record = await self.complete(opened, run)
                 if record.state is RunState.HELD_BACK and record.parent != opened.record.active_run:
                     raise RunNotActivatable(
                         collection, run, "the clusters were changed since it was held back; cluster again"
@@ -131,8 +146,8 @@ class History:
             RunNotActivatable: one of them has no result.
         """
         opened = await self._collections.open(collection)
-        await self._complete(opened, base)
-        await self._complete(opened, other)
+        await self.complete(opened, base)
+        await self.complete(opened, other)
         before, after = await self._files.read(collection, base), await self._files.read(collection, other)
         names = [
             {each.id: each.name for each in await self._store.get_clusters(collection, run)} for run in (base, other)
@@ -156,7 +171,7 @@ class History:
                 assignments = (await read_present(self._store, self._files, opened)).assignments
                 clusters = [] if opened.clusters is None else list(opened.clusters.clusters.values())
         else:
-            await self._complete(opened, run)
+            await self.complete(opened, run)
             assignments = await self._files.read(collection, run)
             clusters = await self._store.get_clusters(collection, run)
         names = {cluster.id: cluster.name for cluster in clusters}
@@ -169,6 +184,30 @@ class History:
                 for row in rows
                 if assignments.ids[row] in images
             ]
+
+    async def complete(self, opened: OpenCollection, run: str) -> ClusteringRun:
+        """The record of a run that has a result.
+
+        Raises:
+            RunNotFound: there is none of that id.
+            RunNotActivatable: it has no result.
+        """
+        record = await self._store.get_run(opened.id, run)
+        if not record.state.complete:
+            raise RunNotActivatable(opened.id, run, f"it {_STATES.get(record.state.value, record.state.value)}")
+        return record
+
+    async def clusters(self, collection: str, run: str) -> list[RunCluster]:
+        """What a complete run called its clusters, by id.
+
+        Raises:
+            RunNotFound: there is none of that id.
+            RunNotActivatable: it has no result.
+        """
+        opened = await self._collections.open(collection)
+        await self.complete(opened, run)
+        found = await self._store.get_clusters(collection, run)
+        return sorted((RunCluster(each.id, each.name, each.size) for each in found), key=lambda each: each.id)
 
     async def tidy(self, opened: OpenCollection) -> None:
         """Lets go of the oldest runs where there are more than are kept: reclusterings, corrections, and failed ones.
@@ -194,12 +233,6 @@ class History:
         await self._store.delete_clusters(opened.id, run)
         await self._store.delete_groupings(opened.id, run)
         await self._files.delete(opened.id, run)
-
-    async def _complete(self, opened: OpenCollection, run: str) -> ClusteringRun:
-        record = await self._store.get_run(opened.id, run)
-        if not record.state.complete:
-            raise RunNotActivatable(opened.id, run, f"it {_STATES.get(record.state.value, record.state.value)}")
-        return record
 
 
 _STATES = {"running": "is still under way", "failed": "failed", "cancelled": "was cancelled"}

@@ -68,6 +68,13 @@ class Images:
         async with opened.gate.reading():
             return await self._stored(opened, image)
 
+    async def some(self, collection: str, images: Sequence[UUID]) -> list[Image]:
+        """Those of the images that are there, in their order."""
+        opened = await self._collections.open(collection)
+        async with opened.gate.reading():
+            found = await self._store.get_images(collection, images)
+        return [found[each] for each in images if each in found]
+
     async def check(self, collection: str, sha256s: Sequence[Sha256]) -> list[Sha256]:
         """Those of the files that are stored, in their order."""
         await self._collections.open(collection)

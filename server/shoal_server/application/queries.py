@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -27,6 +28,9 @@ from shoal_server.domain.image import Vector
 from shoal_server.domain.themes import clusters_of_themes
 
 MAX_TEXT = 2000
+MAX_TERMS = 32
+MAX_WEIGHT = 10
+MAX_TASTES = 100
 
 #: A sum of unit vectors that is this much shorter than their weights has no direction but that of rounding errors.
 _NOTHING = 1e-6
@@ -69,6 +73,59 @@ class Term:
 
     query: Query
     weight: float = 1.0
+
+
+def check_terms(terms: Sequence[Term]) -> tuple[Term, ...]:
+    """Several things to look for.
+
+    Raises:
+        InvalidField: there are too many, a weight is none, or nothing is looked for.
+    """
+    if len(terms) > MAX_TERMS:
+        raise InvalidField("terms", f"{len(terms)} terms; at most {MAX_TERMS} are looked for at once")
+    for term in terms:
+        if term.weight == 0 or not math.isfinite(term.weight) or abs(term.weight) > MAX_WEIGHT:
+            raise InvalidField("terms.weight", f"{term.weight:g} is not within -{MAX_WEIGHT} and {MAX_WEIGHT}, or 0")
+    if all(term.weight < 0 for term in terms):
+        raise InvalidField("terms", "all weights are below 0; say as well what to look for")
+    return tuple(terms)
+
+
+def check_tastes(liked: Sequence[UUID], disliked: Sequence[UUID]) -> tuple[tuple[UUID, ...], tuple[UUID, ...]]:
+    """The liked and the disliked images, each once.
+
+    Raises:
+        InvalidField: none are liked, there are too many, or one is liked and disliked.
+    """
+    liked, disliked = tuple(dict.fromkeys(liked)), tuple(dict.fromkeys(disliked))
+    if not liked:
+        raise InvalidField("liked", "is empty; name at least one image")
+    for name, images in (("liked", liked), ("disliked", disliked)):
+        if len(images) > MAX_TASTES:
+            raise InvalidField(name, f"{len(images)} images; at most {MAX_TASTES} are taken")
+    if both := set(liked) & set(disliked):
+        raise InvalidField("disliked", f"{min(map(str, both))} is liked as well")
+    return liked, disliked
+
+
+def check_diversity(diversity: float) -> float:
+    """Raises:
+    InvalidField: it is not within 0 and 1.
+    """
+    if not 0 <= diversity <= 1:
+        raise InvalidField("diversity", f"{diversity:g} is not within 0 and 1")
+    return diversity
+
+
+def check_threshold(threshold: float | None) -> float | None:
+    """The least score to answer with; None for any.
+
+    Raises:
+        InvalidField: it is not within -1 and 1, or not a number.
+    """
+    if threshold is not None and not -1 <= threshold <= 1:
+        raise InvalidField("score_threshold", f"{threshold:g} is not within -1 and 1; leave it out for any score")
+    return threshold
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,12 @@ from uuid import UUID
 
 import numpy as np
 
-from shoal_server.application.correcting import Correcting, Plan
+from shoal_server.application.correcting import Correcting, MakePlan, Plan
 from shoal_server.application.correction_plans import check_text
 from shoal_server.application.open_collections import ClusterSet, OpenCollection, OpenCollections
 from shoal_server.application.ports import Store
 from shoal_server.application.present import Present
+from shoal_server.application.previewing import Preview, Previewing
 from shoal_server.domain.cluster import NOISE
 from shoal_server.domain.correction import Correction, CorrectionKind
 from shoal_server.domain.errors import CannotCorrect, InvalidField
@@ -41,7 +42,10 @@ class Proposal:
 class Reassigning:
     """Finds proposals and carries them out."""
 
-    def __init__(self, collections: OpenCollections, store: Store, correcting: Correcting) -> None:
+    def __init__(
+        self, collections: OpenCollections, store: Store, correcting: Correcting, previewing: Previewing
+    ) -> None:
+        self._previewing = previewing
         self._collections = collections
         self._store = store
         self._correcting = correcting
@@ -79,13 +83,23 @@ class Reassigning:
         check_text("author", author)
         opened = await self._collections.open(collection)
         done: list[Proposal] = []
+        plan = self._plan(opened, min_similarity, done)
+        return await self._correcting.carry_out(opened, author, plan), done
+
+    async def preview(self, collection: str, min_similarity: float | None) -> Preview:
+        """What :meth:`carry_out` would change; raises as that does."""
+        opened = await self._collections.open(collection)
+        return await self._previewing.carry_out(opened, "", self._plan(opened, min_similarity, []))
+
+    def _plan(self, opened: OpenCollection, min_similarity: float | None, done: list[Proposal]) -> MakePlan:
+        """Adds to ``done`` what is to be done."""
 
         async def plan(present: Present, active: ClusterSet) -> Plan:
             now = present.assignments
             row_of = _homeless(present)
             proposals = await self._proposals(opened, active, list(row_of), min_similarity)
             if not proposals:
-                raise CannotCorrect(collection, "no image in no cluster is similar enough to one; lower min_similarity")
+                raise CannotCorrect(opened.id, "no image in no cluster is similar enough to one; lower min_similarity")
             cluster_ids, placed = now.cluster_ids.copy(), now.placed.copy()
             for proposal in proposals:
                 cluster_ids[row_of[proposal.image]] = proposal.cluster_id
@@ -101,7 +115,7 @@ class Reassigning:
                 opened.record.next_cluster_id,
             )
 
-        return await self._correcting.carry_out(opened, author, plan), done
+        return plan
 
     async def _proposals(
         self, opened: OpenCollection, active: ClusterSet, ids: Sequence[UUID], min_similarity: float | None

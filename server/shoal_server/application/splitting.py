@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections import Counter
+from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -21,6 +22,11 @@ from shoal_server.domain.run import MIN_IMAGES, Granularity, Method, RequestedPa
 from shoal_server.domain.sampling import Sampling
 
 _PAGE = 1000
+#: Answers that are kept.
+_KEPT = 8
+
+#: A collection's id and time of creation, a cluster and a number of parts.
+_Key = tuple[str, datetime, int, int]
 
 
 class Splitting:
@@ -31,9 +37,13 @@ class Splitting:
         self._clusterer = clusterer
         self._files = files
         self._sampling = sampling
+        self._found: dict[_Key, tuple[list[UUID], dict[UUID, int]]] = {}
 
     async def parts(self, opened: OpenCollection, cluster_id: int, part_count: int) -> dict[UUID, int]:
         """The part of each image of a cluster, 0 for the largest.
+
+        As long as the same images are in it the answer stays the same, among the last few that were asked for: a
+        clustering is not repeatable to the last image, and who was shown the parts wants these.
 
         Args:
             opened: the collection.
@@ -45,6 +55,18 @@ class Splitting:
             ClusteringFailed: the worker failed.
         """
         ids = await self._members(opened, cluster_id)
+        key = (opened.id, opened.record.created_at, cluster_id, part_count)
+        known, parts = self._found.get(key, ([], {}))
+        if known == ids:
+            return parts
+        parts = await self._find(opened, cluster_id, part_count, ids)
+        self._found.pop(key, None)
+        self._found[key] = ids, parts
+        while len(self._found) > _KEPT:
+            del self._found[next(iter(self._found))]
+        return parts
+
+    async def _find(self, opened: OpenCollection, cluster_id: int, part_count: int, ids: list[UUID]) -> dict[UUID, int]:
         if len(ids) < max(part_count, MIN_IMAGES):
             raise CannotCorrect(
                 opened.id,

@@ -13,8 +13,9 @@ from shoal_server.application.correction_plans import MAX_AUTHOR, check_text
 from shoal_server.application.open_collections import ClusterSet, OpenCollection, OpenCollections
 from shoal_server.application.ports import RunFiles, Store
 from shoal_server.application.present import Present
+from shoal_server.application.previewing import Preview, Previewing
 from shoal_server.application.unbroken import unbroken
-from shoal_server.domain.cluster import NOISE, Hold
+from shoal_server.domain.cluster import NOISE, Cluster, Hold
 from shoal_server.domain.correction import Correction, CorrectionKind, Former, Moves, undo_trigger
 from shoal_server.domain.errors import CannotUndo, CollectionNotFound
 
@@ -30,7 +31,15 @@ Moved = tuple[int, int]
 class Undoing:
     """Takes a correction back, as far as nothing else was done with the same images since."""
 
-    def __init__(self, collections: OpenCollections, store: Store, files: RunFiles, correcting: Correcting) -> None:
+    def __init__(
+        self,
+        collections: OpenCollections,
+        store: Store,
+        files: RunFiles,
+        correcting: Correcting,
+        previewing: Previewing,
+    ) -> None:
+        self._previewing = previewing
         self._collections = collections
         self._store = store
         self._files = files
@@ -48,11 +57,35 @@ class Undoing:
         # A caller who leaves must not leave a correction that is taken back but on record as if it stood.
         return await unbroken(self._undo(opened, correction, author))
 
+    async def preview(self, collection: str, correction: str) -> Preview:
+        """What taking a correction back would change.
+
+        Raises:
+            CorrectionNotFound: there is none of that id.
+            CannotUndo: it was undone already, or nothing of it is left.
+        """
+        opened = await self._collections.open(collection)
+        done = await self._standing(opened, correction)
+        if done.run is None:
+            async with opened.gate.reading():
+                after = await self._as_before(opened, done)
+            return await self._previewing.change(opened, after.id, done.kind, "", done.detail, lambda _: after)
+        moves = await self._files.read_moves(collection, correction)
+
+        async def plan(present: Present, active: ClusterSet) -> Plan:
+            return await self._taken_back(opened, done, moves, present, active)
+
+        return await self._previewing.carry_out(opened, "", plan)
+
+    async def _standing(self, opened: OpenCollection, correction: str) -> Correction:
+        done = await self._store.get_correction(opened.id, correction)
+        if done.undone_at is not None:
+            raise CannotUndo(opened.id, correction, f"it was undone already, at {done.undone_at:%Y-%m-%d %H:%M}")
+        return done
+
     async def _undo(self, opened: OpenCollection, correction: str, author: str) -> Correction:
         collection = opened.id
-        done = await self._store.get_correction(collection, correction)
-        if done.undone_at is not None:
-            raise CannotUndo(collection, correction, f"it was undone already, at {done.undone_at:%Y-%m-%d %H:%M}")
+        done = await self._standing(opened, correction)
         if done.run is None:
             return await self._give_back(opened, done, author)
         moves = await self._files.read_moves(collection, correction)
@@ -80,26 +113,35 @@ class Undoing:
         async with opened.gate.reading(), opened.changing:
             if opened.removed:
                 raise CollectionNotFound(opened.id)
-            [former] = done.former
-            for other in await self._store.list_corrections(opened.id):
-                if other.id == done.id and other.undone_at is not None:
-                    raise CannotUndo(opened.id, done.id, "it was undone already")
-                alike = (other.kind is CorrectionKind.RENAME) is (done.kind is CorrectionKind.RENAME)
-                later = other.id > done.id and other.undone_at is None and other.run is None
-                if alike and later and other.clusters == done.clusters:
-                    raise CannotUndo(opened.id, done.id, f"{other.id} came after it; undo that one first")
-            if opened.clusters is None or former.cluster_id not in opened.clusters.clusters:
-                raise CannotUndo(opened.id, done.id, f"cluster {former.cluster_id} is no more")
-            cluster = opened.cluster(former.cluster_id)
-            if done.kind is CorrectionKind.RENAME:
-                cluster = replace(cluster, name=former.name, name_source=former.name_source)
-            else:
-                pin = former.holds & {Hold.PINNED}
-                cluster = replace(cluster, holds=(cluster.holds - {Hold.PINNED}) | pin)
+            cluster = await self._as_before(opened, done)
             active = opened.active_clusters()
             await self._store.put_cluster(opened.id, active.run, cluster)
             opened.clusters = active.with_cluster(cluster)
             return await self._record(done, opened.id, author)
+
+    async def _as_before(self, opened: OpenCollection, done: Correction) -> Cluster:
+        """The cluster as it was before a correction that moved no image; the caller holds the collection's gate.
+
+        Raises:
+            CannotUndo: the cluster is no more, or was corrected alike since.
+        """
+        [former] = done.former
+        for other in await self._store.list_corrections(opened.id):
+            if other.id == done.id and other.undone_at is not None:
+                raise CannotUndo(opened.id, done.id, "it was undone already")
+            alike = (other.kind is CorrectionKind.RENAME) is (done.kind is CorrectionKind.RENAME)
+            later = other.id > done.id and other.undone_at is None and other.run is None
+            if alike and later and other.clusters == done.clusters:
+                raise CannotUndo(opened.id, done.id, f"{other.id} came after it; undo that one first")
+        if opened.clusters is None or former.cluster_id not in opened.clusters.clusters:
+            raise CannotUndo(opened.id, done.id, f"cluster {former.cluster_id} is no more")
+        cluster = opened.cluster(former.cluster_id)
+        if done.kind is CorrectionKind.RENAME:
+            cluster = replace(cluster, name=former.name, name_source=former.name_source)
+        else:
+            pin = former.holds & {Hold.PINNED}
+            cluster = replace(cluster, holds=(cluster.holds - {Hold.PINNED}) | pin)
+        return cluster
 
     async def _by_others(self, opened: OpenCollection, done: Correction, *kinds: CorrectionKind) -> dict[UUID, Moved]:
         """From where and to where other corrections that stand put images, the newest of each."""

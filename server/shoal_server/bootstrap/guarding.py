@@ -24,6 +24,8 @@ class Guarding:
     """What stands between a caller and the services."""
 
     access: Access
+    limits: CallerLimits
+    trail: AuditTrail
     interceptor: Guard
     credentials: grpc.ServerCredentials | None
 
@@ -52,4 +54,4 @@ async def guarding(settings: Settings) -> AsyncIterator[Guarding]:
             trail = audit = await asyncio.to_thread(AuditFile, settings.audit_path)
             stack.push_async_callback(asyncio.to_thread, audit.close)
         await stack.enter_async_context(access.following())
-        yield Guarding(access, Guard(access, limits, trail, certificates=certificates), credentials)
+        yield Guarding(access, limits, trail, Guard(access, limits, trail, certificates=certificates), credentials)

@@ -19,6 +19,7 @@ from shoal_server.adapters.vector_cache import NumpyVectorCache
 from shoal_server.application.change_log import Journal
 from shoal_server.application.vitals import Vitals
 from shoal_server.application.vocabulary import NamingWords
+from shoal_server.bootstrap.exploring import exploring
 from shoal_server.bootstrap.guarding import guarding
 from shoal_server.bootstrap.models import load_captioner, load_engine, load_vocabulary
 from shoal_server.bootstrap.stores import (
@@ -44,12 +45,14 @@ class Listening:
     Attributes:
         address: of gRPC.
         model: the embedding model.
-        http: address of HTTP; None if it serves none.
+        http: address of the metrics; None if it serves none.
+        web: URL of the explorer; None if it serves none.
     """
 
     address: str
     model: str
     http: str | None = None
+    web: str | None = None
 
 
 @asynccontextmanager
@@ -157,6 +160,7 @@ async def running(
             http = await stack.enter_async_context(
                 serving_http(settings, vitals, built.census, tools.meter, guard.access)
             )
+            web = await stack.enter_async_context(exploring(settings, built, guard, tools))
             stack.push_async_callback(_cancelled, tasks.create_task(vitals.watch()))
             if settings.warm_clustering:
                 await clusterer.start()
@@ -165,7 +169,7 @@ async def running(
                 looking = MonotonicTicker(settings.attach_interval_s)
                 stack.push_async_callback(looking.stop)
                 await looking.start(built.newcomers.tick)
-            yield Listening(f"{settings.listen.rpartition(':')[0]}:{port}", str(engine.model), http)
+            yield Listening(f"{settings.listen.rpartition(':')[0]}:{port}", str(engine.model), http, web)
     except BaseExceptionGroup as group:
         # The task group wraps what went wrong while it was open; alone, it needs no wrapping.
         if len(group.exceptions) == 1:

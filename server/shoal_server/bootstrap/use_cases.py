@@ -13,9 +13,11 @@ from shoal_server.adapters.pillow_decoder import PillowDecoder
 from shoal_server.adapters.place_finder import DensePlaces
 from shoal_server.adapters.uri_fetcher import UriFetcher
 from shoal_server.application.activation import Activation
+from shoal_server.application.ancestry import Ancestry
 from shoal_server.application.assign import Assign
 from shoal_server.application.attaching import AttachableStore, Attaching
 from shoal_server.application.backup import Backup
+from shoal_server.application.byte_budget import ByteBudget
 from shoal_server.application.captioning import Captioning
 from shoal_server.application.census import Census
 from shoal_server.application.change_feed import ChangeFeed
@@ -26,8 +28,10 @@ from shoal_server.application.corrections import Corrections
 from shoal_server.application.curation import Curation
 from shoal_server.application.describing import Describing
 from shoal_server.application.duplicates import Duplicates
+from shoal_server.application.exporting import Exporting
 from shoal_server.application.facets import Faceting
 from shoal_server.application.following import Following
+from shoal_server.application.geotags import GeotagsOf
 from shoal_server.application.grouping import Grouping
 from shoal_server.application.history import History
 from shoal_server.application.images import Images
@@ -41,17 +45,20 @@ from shoal_server.application.open_collections import OpenCollections
 from shoal_server.application.overview import Overview
 from shoal_server.application.pictures import Pictures
 from shoal_server.application.ports import Captioner, Clusterer, Store
+from shoal_server.application.previewing import Previewing
 from shoal_server.application.queries import QueryVectors
 from shoal_server.application.readings import Readings
 from shoal_server.application.reassigning import Reassigning
 from shoal_server.application.reclustering import Reclustering
 from shoal_server.application.recovering import Recovery
+from shoal_server.application.run_map import RunMaps
 from shoal_server.application.run_telemetry import RunTelemetry
 from shoal_server.application.scheduling import Scheduling
 from shoal_server.application.search import Search
 from shoal_server.application.shared_runs import SharedRuns
 from shoal_server.application.splitting import Splitting
 from shoal_server.application.status import Status
+from shoal_server.application.timeline import TimelineOf
 from shoal_server.application.undoing import Undoing
 from shoal_server.application.vitals import Vitals
 from shoal_server.application.vocabulary import NamingWords
@@ -69,6 +76,7 @@ from shoal_server.rpc.server import Services
 from shoal_server.rpc.status_service import StatusService
 from shoal_server.rpc.uploads import Uploads
 from shoal_server.settings import Settings
+from shoal_server.web.api.use_cases import UseCases
 
 
 class ClustererProcess(Clusterer, Protocol):
@@ -112,6 +120,8 @@ class Built:
     """What was put together."""
 
     services: Services
+    web: UseCases
+    room: ByteBudget
     clustering: Clustering
     recovery: Recovery
     scheduling: Scheduling
@@ -170,7 +180,9 @@ def build(settings: Settings, outside: Outside, tasks: asyncio.TaskGroup) -> Bui
         collections, store, clustering, observations, settings.default_schedule, shared=servers is not None
     )
     correcting = Correcting(collections, store, files, activation, history, describing)
-    corrections = Corrections(collections, store, correcting, Splitting(store, clusterer, files, sampling))
+    previewing = Previewing(correcting)
+    splitting = Splitting(store, clusterer, files, sampling)
+    corrections = Corrections(collections, store, correcting, splitting)
     ingest = Ingest(
         collections,
         store,
@@ -199,7 +211,7 @@ def build(settings: Settings, outside: Outside, tasks: asyncio.TaskGroup) -> Bui
         if isinstance(outside.store, NewcomerStore)
         else None
     )
-    uploads = Uploads(settings.max_file_bytes, settings.max_ingest_bytes)
+    room = ByteBudget(settings.max_ingest_bytes)
     census = Census(collections, store, observations)
     identity = identity_of(settings)
 
@@ -210,7 +222,7 @@ def build(settings: Settings, outside: Outside, tasks: asyncio.TaskGroup) -> Bui
         return Readings(
             queue_length=outside.embedder.waiting,
             queue_limit=outside.embedder.limit,
-            ingest_bytes=uploads.bytes_in_flight,
+            ingest_bytes=room.used,
             ingest_limit_bytes=settings.max_ingest_bytes,
             model_breakdowns=outside.embedder.breakdowns,
             worker_restarts=outside.clusterer.deaths,
@@ -232,35 +244,48 @@ def build(settings: Settings, outside: Outside, tasks: asyncio.TaskGroup) -> Bui
         clustering,
         others,
     )
+    images = Images(collections, store, image_files, observations.changed)
+    web = UseCases(
+        status=status,
+        collections=collections,
+        overview=Overview(collections, store, clustering),
+        scheduling=scheduling,
+        ingest=ingest,
+        images=images,
+        pictures=Pictures(collections, store, image_files),
+        search=search,
+        assign=Assign(collections, store, queries),
+        faceting=Faceting(collections, store),
+        timeline=TimelineOf(collections, store),
+        geotags=GeotagsOf(collections, store),
+        curation=curation,
+        ancestry=Ancestry(collections, store),
+        corrections=corrections,
+        previews=Corrections(collections, store, previewing, splitting),
+        undoing=Undoing(collections, store, files, correcting, previewing),
+        reassigning=Reassigning(collections, store, correcting, previewing),
+        clustering=clustering,
+        history=history,
+        maps=RunMaps(collections, store, files, history),
+        duplicates=Duplicates(collections, store),
+        exporting=Exporting(collections, files, images),
+    )
     services = Services(
-        collections=CollectionService(Overview(collections, store, clustering), scheduling, attaching),
+        collections=CollectionService(web.overview, scheduling, attaching),
         images=ImageService(
             ingest,
-            Images(collections, store, image_files, observations.changed),
+            images,
             search,
-            Faceting(collections, store),
-            Pictures(collections, store, image_files),
-            uploads,
+            web.faceting,
+            web.pictures,
+            Uploads(settings.max_file_bytes, room),
             settings.stream_window,
         ),
-        duplicates=DuplicateService(Duplicates(collections, store)),
-        clusters=ClusterService(
-            collections,
-            curation,
-            search,
-            Assign(collections, store, queries),
-            clustering,
-            history,
-            corrections,
-        ),
-        curation=CurationService(
-            corrections,
-            Undoing(collections, store, files, correcting),
-            Reassigning(collections, store, correcting),
-            curation,
-        ),
+        duplicates=DuplicateService(web.duplicates),
+        clusters=ClusterService(collections, curation, search, web.assign, clustering, history, corrections),
+        curation=CurationService(corrections, web.undoing, web.reassigning, curation),
         changes=ChangeService(ChangeFeed(collections, store, outside.journal)),
         backup=BackupService(Backup(collections, backup_source(settings, outside.store))),
         status=StatusService(status),
     )
-    return Built(services, clustering, recovery, scheduling, following, newcomers, census)
+    return Built(services, web, room, clustering, recovery, scheduling, following, newcomers, census)

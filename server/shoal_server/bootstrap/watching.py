@@ -105,7 +105,7 @@ async def serving_http(
         return await asyncio.to_thread(meter.page)
 
     app = make_app(Watched(lambda: vitals.problems, page), anybody if settings.http_public else by_api_key(access))
-    server = WebServer(app)
+    server = WebServer(app, "metrics and health", "SHOAL_HTTP_LISTEN")
     port = await server.start(settings.http_listen)
     address = f"{settings.http_listen.rpartition(':')[0]}:{port}"
     _log.info("metrics and health on http://%s", address)

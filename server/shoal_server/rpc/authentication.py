@@ -15,12 +15,12 @@ import grpc
 
 from shoal_server.application.access import Access, check_role, key_in
 from shoal_server.application.audit import AuditEntry, AuditTrail
+from shoal_server.application.caller import CALLER
 from shoal_server.application.limits import CallerLimits
 from shoal_server.application.log_context import request_id
 from shoal_server.domain.access import Caller, Role, network_of
 from shoal_server.domain.errors import NotPermitted, ShoalError, WrongCredentials
 from shoal_server.rpc.authorization import MAX_NOTED, RULES, Rule, check_request, collections_of
-from shoal_server.rpc.caller import CALLER
 from shoal_server.rpc.errors import code_of
 from shoal_server.rpc.interceptor import Context, Handler, OncePerMethod, Single, Streaming, abort, around, unread
 

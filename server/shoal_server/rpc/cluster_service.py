@@ -9,17 +9,19 @@ import grpc
 
 from shoal.v1 import cluster_pb2, cluster_service_pb2, cluster_service_pb2_grpc
 from shoal_server.application.assign import Assign
+from shoal_server.application.caller import author_of
 from shoal_server.application.clustering import Clustering
 from shoal_server.application.corrections import Corrections
 from shoal_server.application.curation import CountedCluster, Curation
 from shoal_server.application.history import History
 from shoal_server.application.open_collections import OpenCollections
+from shoal_server.application.page_tokens import stretch_of_run
 from shoal_server.application.search import Search
-from shoal_server.domain.errors import ClustersChanged, InvalidField
+from shoal_server.domain.correction import Correction
+from shoal_server.domain.errors import InvalidField
 from shoal_server.domain.run import ClusteringRun
 from shoal_server.rpc import convert
-from shoal_server.rpc.caller import author_of
-from shoal_server.rpc.paging import make_token, offset_of, page_size, read_token
+from shoal_server.rpc.paging import make_token, page_size, read_token
 from shoal_server.rpc.resource_names import (
     parse_cluster,
     parse_collection,
@@ -50,7 +52,7 @@ class ClusterService(cluster_service_pb2_grpc.ClusterServiceServicer):
         assign: Assign,
         clustering: Clustering,
         history: History,
-        corrections: Corrections,
+        corrections: Corrections[Correction],
     ) -> None:
         self._collections = collections
         self._curation = curation
@@ -213,12 +215,6 @@ def _page(
     Raises:
         ClustersChanged: the page before was of another run.
     """
-    size, offset = page_size(request.page_size, default), 0
-    cursor = read_token(request, request.page_token)
-    if cursor:
-        before, _, number = cursor.rpartition(" ")
-        if before != run:
-            raise ClustersChanged(collection)
-        offset = offset_of(number)
-    token = make_token(request, f"{run} {offset + size}") if len(entries) > offset + size else ""
-    return entries[offset : offset + size], token
+    size = page_size(request.page_size, default)
+    page, cursor = stretch_of_run(collection, run, entries, read_token(request, request.page_token), size)
+    return page, make_token(request, cursor) if cursor else ""

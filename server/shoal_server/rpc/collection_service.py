@@ -10,11 +10,11 @@ from google.protobuf.empty_pb2 import Empty
 
 from shoal.v1 import collection_pb2, collection_service_pb2, collection_service_pb2_grpc
 from shoal_server.application.attaching import Attaching
+from shoal_server.application.caller import calling
 from shoal_server.application.overview import CountedCollection, Overview
 from shoal_server.application.scheduling import Scheduling
 from shoal_server.domain.errors import CollectionNotFound, InvalidField
 from shoal_server.rpc import convert
-from shoal_server.rpc.caller import calling
 from shoal_server.rpc.paging import make_token, page_size, read_token
 from shoal_server.rpc.resource_names import parse_collection
 

@@ -7,13 +7,13 @@ from typing import Any
 import grpc
 
 from shoal.v1 import curation_service_pb2, curation_service_pb2_grpc
+from shoal_server.application.caller import author_of
 from shoal_server.application.corrections import Corrections
 from shoal_server.application.curation import Curation
 from shoal_server.application.reassigning import Reassigning
 from shoal_server.application.undoing import Undoing
 from shoal_server.domain.correction import Correction
 from shoal_server.rpc import convert
-from shoal_server.rpc.caller import author_of
 from shoal_server.rpc.paging import make_token, page_size, read_token
 from shoal_server.rpc.resource_names import (
     cluster_name,
@@ -33,7 +33,7 @@ class CurationService(curation_service_pb2_grpc.CurationServiceServicer):
     """Takes corrections."""
 
     def __init__(
-        self, corrections: Corrections, undoing: Undoing, reassigning: Reassigning, curation: Curation
+        self, corrections: Corrections[Correction], undoing: Undoing, reassigning: Reassigning, curation: Curation
     ) -> None:
         self._corrections = corrections
         self._undoing = undoing

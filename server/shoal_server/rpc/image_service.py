@@ -16,6 +16,7 @@ from shoal_server.application.images import Images
 from shoal_server.application.ingest import Ingest, Ingested
 from shoal_server.application.pictures import Pictures
 from shoal_server.application.ports import DIVERSE_AMONG
+from shoal_server.application.positions import position_of, token_of
 from shoal_server.application.search import MAX_DEPTH, Search
 from shoal_server.domain.errors import InvalidField, InvalidPageToken, ShoalError
 from shoal_server.domain.image import ScoredImage, Sha256
@@ -23,7 +24,6 @@ from shoal_server.rpc import convert
 from shoal_server.rpc.errors import status_of
 from shoal_server.rpc.ordered_stream import in_order
 from shoal_server.rpc.paging import MAX_PAGE_SIZE, make_token, offset_of, page_size, read_token
-from shoal_server.rpc.positions import position_of, token_of
 from shoal_server.rpc.resource_names import image_name, parse_collection, parse_image
 from shoal_server.rpc.uploads import Upload, Uploads
 

@@ -10,8 +10,8 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from shoal.v1 import status_service_pb2, status_service_pb2_grpc
+from shoal_server.application.caller import calling
 from shoal_server.application.status import CollectionStatus, PartStatus, Status
-from shoal_server.rpc.caller import calling
 from shoal_server.rpc.resource_names import collection_name, run_name
 
 Context = grpc.aio.ServicerContext[Any, Any]

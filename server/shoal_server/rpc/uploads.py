@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from io import BytesIO
 
 from shoal.v1 import image_service_pb2
+from shoal_server.application.byte_budget import ByteBudget
 from shoal_server.application.ingest import NewImage, Options
 from shoal_server.domain.errors import FileTooLarge, InvalidField, ShoalError, UploadStalled
 from shoal_server.rpc import convert
-from shoal_server.rpc.byte_budget import ByteBudget
 from shoal_server.rpc.resource_names import parse_collection
 
 #: Seconds that the next part of an image may take; then its place is given to another.
@@ -43,20 +43,15 @@ class Upload:
 class Uploads:
     """Reads uploads from streams, as fast as there is room for them."""
 
-    def __init__(self, max_file_bytes: int, max_bytes: int) -> None:
+    def __init__(self, max_file_bytes: int, budget: ByteBudget) -> None:
         """Args:
         max_file_bytes: of one image.
-        max_bytes: of all images that are being worked on, in all streams; one larger image is worked on alone. Up to
-            PARTIAL images that come in parts are in memory beside that.
+        budget: of all images that are being worked on, whatever they came in by; one larger image is worked on alone.
+            Up to PARTIAL images that come in parts are in memory beside that.
         """
         self._max_file_bytes = max_file_bytes
-        self._budget = ByteBudget(max_bytes)
+        self._budget = budget
         self._partial = asyncio.Semaphore(PARTIAL)
-
-    @property
-    def bytes_in_flight(self) -> int:
-        """Bytes of all images that are being worked on."""
-        return self._budget.used
 
     async def of(
         self,

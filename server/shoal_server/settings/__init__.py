@@ -25,6 +25,7 @@ __all__ = [
     "Settings",
     "default_cache_folder",
     "default_data_folder",
+    "is_loopback",
     "problems_of",
     "settings_tables",
     "unknown_variables",
@@ -47,7 +48,7 @@ class Settings(Storing, Serving, Images, Clustering, Security, QdrantServer):
         if self.http_listen is None or self.insecure or self.http_public:
             return self
         keys = self.require_key or _has_keys(self.keys_path)
-        if not _is_loopback(self.http_listen.rpartition(":")[0].strip("[]")) and not (keys and self.plaintext):
+        if not is_loopback(self.http_listen.rpartition(":")[0].strip("[]")) and not (keys and self.plaintext):
             raise ValueError(
                 f"serving HTTP on {self.http_listen} would show the metrics, which name the collections, to anybody "
                 "who reaches it; listen on 127.0.0.1, or set SHOAL_HTTP_PUBLIC=true if the network is closed to "
@@ -57,22 +58,35 @@ class Settings(Storing, Serving, Images, Clustering, Security, QdrantServer):
 
     @model_validator(mode="after")
     def _is_not_exposed(self) -> Settings:
-        host = self.listen.rpartition(":")[0].strip("[]")
-        if self.insecure or _is_loopback(host):
-            return self
+        for address in filter(None, (self.listen, self.web_listen)):
+            self._check_exposure(address)
+        return self
+
+    @model_validator(mode="after")
+    def _listens_on_each_address_once(self) -> Settings:
+        web = self.web_listen
+        if web is not None and web in (self.listen, self.http_listen) and not web.endswith(":0"):
+            raise ValueError(
+                f"SHOAL_WEB_LISTEN is {web}, where gRPC or the metrics are served already; choose another port"
+            )
+        return self
+
+    def _check_exposure(self, address: str) -> None:
+        host = address.rpartition(":")[0].strip("[]")
+        if self.insecure or is_loopback(host):
+            return
         if not (self.require_key or self.tls_client_role or _has_keys(self.keys_path)):
             raise ValueError(
-                f"listening on {self.listen} would let anybody who reaches it read and change all images; make an API "
+                f"listening on {address} would let anybody who reaches it read and change all images; make an API "
                 f"key first (`shoal keys create --role admin --name NAME`, kept in {self.keys_path}), ask for clients' "
                 "certificates with SHOAL_TLS_CLIENT_CA and SHOAL_TLS_CLIENT_ROLE, listen on 127.0.0.1, or set "
                 "SHOAL_INSECURE=true if the network is closed to others"
             )
         if self.tls_cert is None and not self.plaintext:
             raise ValueError(
-                f"listening on {self.listen} without TLS would let whoever is on the way read the API keys; set "
+                f"listening on {address} without TLS would let whoever is on the way read the API keys; set "
                 "SHOAL_TLS_CERT and SHOAL_TLS_KEY, or SHOAL_PLAINTEXT=true if something in front of the server ends TLS"
             )
-        return self
 
     @property
     def keys_path(self) -> Path:
@@ -94,7 +108,8 @@ def _has_keys(path: Path) -> bool:
         raise ValueError(f"the API keys in {path} cannot be read ({type(error).__name__}: {error})") from error
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is reached from its own machine only."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

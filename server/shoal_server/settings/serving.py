@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
-from pydantic_settings import BaseSettings
+from pydantic_settings import BaseSettings, NoDecode
 
 from shoal_server.settings.words import none_if_said
 
 MEBIBYTE = 1024 * 1024
+
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
 class Serving(BaseSettings):
@@ -36,6 +39,21 @@ class Serving(BaseSettings):
             "key; also beyond loopback."
         ),
     ] = False
+    web_listen: Annotated[
+        str | None,
+        Field(
+            description="Host and port of the explorer, the page in which people look at collections and correct them, "
+            "and of its JSON API, for instance `127.0.0.1:8080`."
+        ),
+    ] = None
+    web_hosts: Annotated[
+        tuple[str, ...],
+        NoDecode,
+        Field(
+            description="Names that the explorer is reached by besides the address it listens on, for instance that of "
+            "a proxy before it; separated by commas, without ports."
+        ),
+    ] = ()
     log_level: Annotated[str, Field(description="`DEBUG`, `INFO`, `WARNING` or `ERROR`.")] = "INFO"
     log_format: Annotated[
         Literal["text", "json"], Field(description="`text` for people, or `json`: one object a line.")
@@ -48,7 +66,7 @@ class Serving(BaseSettings):
         ),
     ] = None
 
-    @field_validator("listen", "http_listen")
+    @field_validator("listen", "http_listen", "web_listen")
     @classmethod
     def _has_host_and_port(cls, value: str | None) -> str | None:
         if value is None:
@@ -58,7 +76,22 @@ class Serving(BaseSettings):
             raise ValueError(f"{value!r} is not HOST:PORT, for instance 127.0.0.1:50051")
         return value
 
-    @field_validator("http_listen", mode="before")
+    @field_validator("web_hosts", mode="before")
+    @classmethod
+    def _are_separated_by_commas(cls, value: object) -> object:
+        return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+
+    @field_validator("web_hosts")
+    @classmethod
+    def _are_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if _NAME.fullmatch(name) is None:
+                raise ValueError(
+                    f"{name!r} is no name of a host, for instance photos.example.org, without https:// or port"
+                )
+        return value
+
+    @field_validator("http_listen", "web_listen", mode="before")
     @classmethod
     def _none_is_off(cls, value: object) -> object:
         return none_if_said(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,11 +13,12 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from shoal_server.web.tls import subject_of
+
 _log = logging.getLogger(__name__)
 
 #: Seconds that requests under way get when the server is stopped.
 _GRACE_S = 2
-#: Requests and their headers are small: nobody uploads anything.
 _MAX_CONNECTIONS = 200
 #: Seconds after which a connection is closed on which nothing is asked; up to twice as many after an answer.
 _IDLE_S = 10.0
@@ -39,6 +41,8 @@ class _Impatient(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the base class
         """Begins to look."""
         super().connection_made(transport)
+        # Every request of the connection has it in its state.
+        self.app_state = {**self.app_state, "certificate": subject_of(transport.get_extra_info("peercert"))}
         self._looking = self.loop.call_later(_IDLE_S, self._look)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -59,10 +63,14 @@ class _Impatient(H11Protocol):
 class WebServer:
     """Listens, serves, and stops."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, what: str, setting: str, tls: ssl.SSLContext | None = None) -> None:
         """Args:
         app: what to serve.
+        what: it is, for messages.
+        setting: the variable that says where.
+        tls: with TLS; None: without.
         """
+        self._what, self._setting = what, setting
         config = uvicorn.Config(
             app,
             http=_Impatient,
@@ -76,6 +84,9 @@ class WebServer:
             limit_concurrency=_MAX_CONNECTIONS,
             timeout_graceful_shutdown=_GRACE_S,
         )
+        config.load()
+        # Its own context reads the certificate once and for all.
+        config.ssl = tls
         self._server = _Quiet(config)
         self._serving: asyncio.Task[None] | None = None
         self._listening: socket.socket | None = None
@@ -92,7 +103,7 @@ class WebServer:
         Raises:
             OSError: the address cannot be listened on.
         """
-        self._listening = listening = await asyncio.to_thread(_listen, address)
+        self._listening = listening = await asyncio.to_thread(_listen, address, self._setting)
         port: int = listening.getsockname()[1]
         self._serving = asyncio.create_task(self._server.serve([listening]), name="web server")
         self._serving.add_done_callback(self._ended)
@@ -108,10 +119,10 @@ class WebServer:
 
     def _ended(self, serving: asyncio.Task[None]) -> None:
         if not serving.cancelled() and not self._server.should_exit:
-            _log.critical("the HTTP server has ended: nobody sees metrics and health", exc_info=serving.exception())
+            _log.critical("the HTTP server has ended: nobody sees %s", self._what, exc_info=serving.exception())
 
 
-def _listen(address: str) -> socket.socket:
+def _listen(address: str, setting: str) -> socket.socket:
     host, _, port = address.rpartition(":")
     try:
         [(family, kind, protocol, _, where), *_] = socket.getaddrinfo(
@@ -128,6 +139,6 @@ def _listen(address: str) -> socket.socket:
             raise
     except OSError as error:
         raise OSError(
-            f"cannot listen on {address} for HTTP: {error.strerror or error}; choose another with SHOAL_HTTP_LISTEN"
+            f"cannot listen on {address} for HTTP: {error.strerror or error}; choose another with {setting}"
         ) from error
     return listening

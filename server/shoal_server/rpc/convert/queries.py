@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import math
 from typing import TypeAlias
 from uuid import UUID
 
 import numpy as np
 
 from shoal.v1 import cluster_service_pb2, image_pb2, image_service_pb2
-from shoal_server.application.queries import ContentQuery, ImageQuery, Query, Term, TextQuery, VectorQuery
+from shoal_server.application.queries import (
+    ContentQuery,
+    ImageQuery,
+    Query,
+    Term,
+    TextQuery,
+    VectorQuery,
+    check_diversity,
+    check_tastes,
+    check_terms,
+    check_threshold,
+)
 from shoal_server.domain.errors import InvalidField
 from shoal_server.rpc.convert.values import id_within, ids_within
 from shoal_server.rpc.resource_names import parse_image
-
-MAX_TERMS = 32
-MAX_WEIGHT = 10
-MAX_TASTES = 100
 
 SearchRequest: TypeAlias = image_service_pb2.SearchImagesRequest | cluster_service_pb2.SearchClustersRequest
 
@@ -55,12 +61,7 @@ def terms_of(collection_id: str, request: SearchRequest) -> tuple[Term, ...]:
         return (Term(query_of(collection_id, request)),)
     if request.WhichOneof("query") is not None:
         raise InvalidField("terms", "there is a query as well; make it one of the terms")
-    if len(request.terms) > MAX_TERMS:
-        raise InvalidField("terms", f"{len(request.terms)} terms; at most {MAX_TERMS} are looked for at once")
-    terms = tuple(Term(query_of(collection_id, each), _weight(each)) for each in request.terms)
-    if all(term.weight < 0 for term in terms):
-        raise InvalidField("terms", "all weights are below 0; say as well what to look for")
-    return terms
+    return check_terms([Term(query_of(collection_id, each), _weight(each)) for each in request.terms])
 
 
 def tastes_of(
@@ -72,27 +73,16 @@ def tastes_of(
         InvalidField: none are liked, there are too many, or one is liked and disliked.
         InvalidName: an image is not one of this collection.
     """
-    liked, disliked = (
-        tuple(dict.fromkeys(ids_within(collection_id, parse_image, names)))
-        for names in (request.liked, request.disliked)
+    return check_tastes(
+        ids_within(collection_id, parse_image, request.liked), ids_within(collection_id, parse_image, request.disliked)
     )
-    if not liked:
-        raise InvalidField("liked", "is empty; name at least one image")
-    for field, images in (("liked", liked), ("disliked", disliked)):
-        if len(images) > MAX_TASTES:
-            raise InvalidField(field, f"{len(images)} images; at most {MAX_TASTES} are taken")
-    if both := set(liked) & set(disliked):
-        raise InvalidField("disliked", f"{min(map(str, both))} is liked as well")
-    return liked, disliked
 
 
 def diversity_of(request: image_service_pb2.SearchImagesRequest | image_service_pb2.RecommendImagesRequest) -> float:
     """Raises:
     InvalidField: it is not within 0 and 1.
     """
-    if not 0 <= request.diversity <= 1:
-        raise InvalidField("diversity", f"{request.diversity:g} is not within 0 and 1")
-    return request.diversity
+    return check_diversity(request.diversity)
 
 
 def threshold_of(
@@ -103,17 +93,8 @@ def threshold_of(
     Raises:
         InvalidField: it is not within -1 and 1, or not a number.
     """
-    if not request.HasField("score_threshold"):
-        return None
-    if not -1 <= request.score_threshold <= 1:
-        raise InvalidField(
-            "score_threshold", f"{request.score_threshold:g} is not within -1 and 1; leave it out for any score"
-        )
-    return request.score_threshold
+    return check_threshold(request.score_threshold if request.HasField("score_threshold") else None)
 
 
 def _weight(term: image_pb2.QueryTerm) -> float:
-    weight = term.weight if term.HasField("weight") else 1.0
-    if weight == 0 or not math.isfinite(weight) or abs(weight) > MAX_WEIGHT:
-        raise InvalidField("terms.weight", f"{weight:g} is not within -{MAX_WEIGHT} and {MAX_WEIGHT}, or 0")
-    return weight
+    return term.weight if term.HasField("weight") else 1.0

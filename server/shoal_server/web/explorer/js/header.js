@@ -1,0 +1,84 @@
+/** The header: which collection, which view, and the few things that are the same everywhere. */
+
+import { h, fill } from "./dom.js";
+import { askForKey } from "./key-dialog.js";
+import { href } from "./router.js";
+import { isDark, toggleTheme } from "./theme.js";
+import { VIEWS } from "./views.js";
+
+/**
+ * @param {HTMLElement} header
+ * @param {import("./api.js").Api} api
+ * @param {Array<{id: string}>} collections
+ * @param {import("./router.js").Route} route
+ * @param {(collection: string) => void} choose another collection
+ */
+export function showHeader(header, { api, collections, route, choose, reload }) {
+  const picker = h(
+    "select",
+    { "aria-label": "Collection", on: { change: () => choose(picker.value) } },
+    collections.map(({ id }) => h("option", { value: id, selected: id === route.collection }, id)),
+  );
+  const link = (view) =>
+    h(
+      "li",
+      {},
+      h(
+        "a",
+        {
+          href: href({ collection: route.collection, view: view.name }),
+          "aria-current": view.name === route.view ? "page" : null,
+        },
+        view.label,
+      ),
+    );
+  fill(
+    header,
+    h(
+      "a",
+      { class: "shell-brand", href: href({ collection: route.collection }) },
+      h("img", { src: "explorer/icon.svg", alt: "" }),
+      "Shoal",
+    ),
+    collections.length > 0 && h("div", { class: "shell-collection" }, picker),
+    h(
+      "nav",
+      { class: "shell-nav", "aria-label": "Views" },
+      route.collection && h("ul", {}, VIEWS.filter((view) => view.label).map(link)),
+    ),
+    h("div", { class: "shell-tools" }, api.key && keyButton(api, reload), themeButton()),
+  );
+  header.querySelector('[aria-current="page"]')?.scrollIntoView({ block: "nearest", inline: "nearest" });
+}
+
+function themeButton() {
+  const label = () => (isDark() ? "Light colours" : "Dark colours");
+  const show = () => {
+    button.setAttribute("aria-label", label());
+    button.title = label();
+    button.textContent = isDark() ? "☀" : "☾";
+  };
+  const button = h("button", { type: "button", class: "quiet", on: { click: () => (toggleTheme(), show()) } });
+  show();
+  return button;
+}
+
+function keyButton(api, reload) {
+  const change = async () => {
+    const key = await askForKey(false);
+    if (!key) return;
+    api.key = key;
+    reload();
+  };
+  return h(
+    "button",
+    {
+      type: "button",
+      class: "quiet",
+      "aria-label": "Use another key",
+      title: "Use another key",
+      on: { click: change },
+    },
+    "⚿",
+  );
+}
