@@ -12,11 +12,13 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from shoal_server.application.open_collections import OpenCollection, OpenCollections
+from shoal_server.application.page_tokens import offset_of
 from shoal_server.application.ports import ImageStore
 from shoal_server.application.queries import Where
 from shoal_server.domain.duplicate_candidates import candidates
 from shoal_server.domain.duplicate_groups import Alike, groups_of
 from shoal_server.domain.duplicates import Traits, alike
+from shoal_server.domain.errors import InvalidPageToken
 from shoal_server.domain.filters import ImageFilter
 from shoal_server.domain.image import Image, Vector
 from shoal_server.domain.trait_table import Rows, TraitTable
@@ -73,6 +75,25 @@ class Position:
 
     size: int
     keeper: UUID
+
+    def cursor(self) -> str:
+        """Text for a page token, which :meth:`of_cursor` reads."""
+        return f"{self.size} {self.keeper}"
+
+    @classmethod
+    def of_cursor(cls, cursor: str) -> Position | None:
+        """The position that a text stands for; None for an empty one, where a listing begins.
+
+        Raises:
+            InvalidPageToken: it is not one of :meth:`cursor`.
+        """
+        if not cursor:
+            return None
+        size, _, keeper = cursor.partition(" ")
+        try:
+            return cls(offset_of(size), UUID(keeper))
+        except ValueError:
+            raise InvalidPageToken from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
 from fastapi import APIRouter
 
 from shoal_server.application.duplicates import Options, Position
-from shoal_server.application.page_tokens import offset_of
 from shoal_server.application.page_tokens import page_size as size_of
-from shoal_server.domain.errors import InvalidPageToken
 from shoal_server.web.api.models.duplicates import DuplicateGroup, DuplicateGroupList
 from shoal_server.web.api.models.filters import where_of
 from shoal_server.web.api.paging import Pages
@@ -37,29 +33,14 @@ def routes(use: UseCases) -> APIRouter:
             collection,
             where_of(where),
             Options(include_bursts, include_pairs),
-            _position_of(pages.cursor(page_token)),
+            Position.of_cursor(pages.cursor(page_token)),
             size_of(page_size, 100),
         )
         following = page.following
         return DuplicateGroupList(
             groups=[DuplicateGroup.of(members) for members in page.groups],
-            next_page_token="" if following is None else pages.token(f"{following.size} {following.keeper}"),
+            next_page_token="" if following is None else pages.token(following.cursor()),
             total=page.total,
         )
 
     return router
-
-
-def _position_of(cursor: str) -> Position | None:
-    """How far a listing has come; None where it begins.
-
-    Raises:
-        InvalidPageToken: the cursor is not one of this route.
-    """
-    if not cursor:
-        return None
-    size, _, keeper = cursor.partition(" ")
-    try:
-        return Position(offset_of(size), UUID(keeper))
-    except ValueError:
-        raise InvalidPageToken from None
