@@ -20,7 +20,9 @@ _BLOCK = 10_000
 def more_of(
     vectors: NDArray[np.float32], labels: NDArray[np.int64], n: int, seed: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Vectors like those given: each somewhere among three of one label, with a little noise.
+    """Vectors like those given: each is as far from the middle of its label as two of that label are, between these.
+
+    So the groups are as wide as the given ones; a plain mean of two would draw them together.
 
     Args:
         vectors: (m, d), unit length.
@@ -33,10 +35,12 @@ def more_of(
     """
     rng = np.random.default_rng(seed)
     members = [np.flatnonzero(labels == label) for label in range(int(labels.max()) + 1)]
+    middles = np.stack([vectors[rows].mean(axis=0) for rows in members])
     wanted = labels[rng.integers(len(vectors), size=n)]
-    made = rng.normal(scale=0.2 / np.sqrt(vectors.shape[1]), size=(n, vectors.shape[1])).astype(np.float32)
+    made = middles[wanted]
+    shares = _unit(rng.normal(size=(n, 2)).astype(np.float32))
     for row, label in enumerate(wanted.tolist()):
-        made[row] += rng.dirichlet(np.ones(3)).astype(np.float32) @ vectors[rng.choice(members[label], 3)]
+        made[row] += shares[row] @ (vectors[rng.choice(members[label], 2)] - middles[label])
     return _unit(made), wanted
 
 

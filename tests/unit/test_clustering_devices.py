@@ -143,7 +143,7 @@ def test_steps_on_a_gpu_answer_as_those_on_a_cpu(cuml: Callable[[int], None]) ->
     graph = neighbor_graph(rows, similarities, 8, seed=0)
     points = vectors[:, :3].copy()
     told: list[float] = []
-    moved = steps.optimise(graph, points, (1.6, 0.9), 20, 1.0, 3, told.append)
+    moved = steps.optimise(graph, points, (1.6, 0.9), 20, 1.0, 3, told.append, 2)
     np.testing.assert_array_equal(moved, optimise(graph, points, (1.6, 0.9), 20, 1.0, 3, lambda _: None))
     assert told == [0.0, 1.0]
     ours, theirs = steps.grow_tree(points, graph, 5), density_tree(points, graph, 5)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import scipy.sparse
 from numpy.typing import NDArray
 
 from shoal_server.adapters.umap_hdbscan import neighbors
+from shoal_server.adapters.umap_hdbscan import optimise as optimising
 from shoal_server.adapters.umap_hdbscan.neighbors import nearest_others
 from shoal_server.adapters.umap_hdbscan.optimise import optimise
 from shoal_server.adapters.umap_hdbscan.principal_axes import leading_axes, principal_axes
@@ -78,6 +81,69 @@ def test_optimising_draws_neighbours_together_and_pushes_others_apart_the_same_w
     assert shares[-1] == 1.0
     assert np.array_equal(ended, optimise(graph, start, (1.9, 0.8), 200, 1.0, 3, shares.append))
     assert not np.array_equal(ended, optimise(graph, start, (1.9, 0.8), 200, 1.0, 4, shares.append))
+
+
+def grid(n: int) -> scipy.sparse.csr_matrix:
+    """Points in a row, each a neighbour of the next, some more than others."""
+    weights = np.random.default_rng(2).uniform(0.1, 1.0, n - 1)
+    line = scipy.sparse.csr_matrix((weights, (np.arange(n - 1), np.arange(1, n))), shape=(n, n))
+    return (line + line.T).tocsr()
+
+
+@pytest.mark.parametrize("parts", [1, 4, 8])
+def test_threads_change_nothing_about_where_points_end(parts: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(optimising, "_PARTS", ((0, parts),))
+    graph = grid(400)
+    start = np.random.default_rng(0).uniform(0, 10, size=(400, 5)).astype(np.float32)
+    alone, together = (
+        optimise(graph, start, (1.9, 0.8), 30, 1.0, 3, lambda fraction: None, threads) for threads in (1, 4)
+    )
+    assert np.array_equal(alone, together)
+    # Whoever meets whom, neighbours have come together.
+    gaps = np.linalg.norm(np.diff(alone, axis=0), axis=1)
+    assert gaps.mean() < 0.3 * np.linalg.norm(np.diff(start, axis=0), axis=1).mean()
+
+
+def test_five_dimensions_are_written_out_but_done_as_any_others_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = grid(200)
+    start = np.random.default_rng(0).uniform(0, 10, size=(200, 5)).astype(np.float32)
+    written_out = optimise(graph, start, (1.9, 0.8), 3, 0.1, 3, lambda fraction: None)
+    monkeypatch.setattr(optimising, "_FEW_AXES", 0)
+    any_number = optimise(graph, start, (1.9, 0.8), 3, 0.1, 3, lambda fraction: None)
+    assert not np.array_equal(start, written_out)
+    np.testing.assert_allclose(written_out, any_number, atol=1e-3)
+
+
+@pytest.mark.parametrize(("n", "axes"), [(3, 5), (7, 2), (40, 3), (40, 9)])
+def test_few_points_and_other_numbers_of_dimensions_are_moved_too(n: int, axes: int) -> None:
+    start = np.random.default_rng(0).uniform(0, 10, size=(n, axes)).astype(np.float32)
+    ended = optimise(grid(n), start, (1.9, 0.8), 50, 1.0, 3, lambda fraction: None)
+    assert ended.shape == (n, axes)
+    assert np.isfinite(ended).all()
+    assert not np.array_equal(start, ended)
+
+
+@pytest.mark.parametrize("parts", [1, 2, 4, 8, 16])
+def test_in_a_tournament_every_two_meet_once_and_nobody_is_needed_twice_at_a_time(parts: int) -> None:
+    meetings = optimising._tournament(parts)
+    if parts == 1:
+        assert meetings == [(0, 0)]
+        return
+    assert sorted(tuple(sorted(pair)) for pair in meetings) == list(itertools.combinations(range(parts), 2))
+    for first in range(0, len(meetings), parts // 2):
+        assert sorted(itertools.chain(*meetings[first : first + parts // 2])) == list(range(parts))
+
+
+def test_tables_have_the_forces_of_umap_within_one_per_cent() -> None:
+    a, b = 1.9, 0.8
+    lowest, pulls, pushes = optimising._tables(a, b)
+    squares = np.exp(np.random.default_rng(0).uniform(np.log(1e-8), np.log(6e4), 1_000)).astype(np.float32)
+    entries = np.array([optimising._entry(each, lowest, np.int32(len(pulls) - 1)) for each in squares])
+    near = 1 + a * squares**b
+    np.testing.assert_allclose(pulls[entries], -2 * a * b * squares ** (b - 1) / near, rtol=0.01)
+    np.testing.assert_allclose(pushes[entries], 2 * b / ((0.001 + squares) * near), rtol=0.01)
+    beyond = [optimising._entry(np.float32(square), lowest, np.int32(len(pulls) - 1)) for square in (0.0, 1e9)]
+    assert beyond == [0, len(pulls) - 1]
 
 
 def test_leading_axes_are_nearly_the_principal_ones() -> None:

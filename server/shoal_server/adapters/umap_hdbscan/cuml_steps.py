@@ -57,6 +57,7 @@ def optimise(
     initial_step: float,
     seed: int,
     on_fraction: Callable[[float], None],
+    threads: int = 1,
 ) -> NDArray[np.float32]:
     """As :func:`shoal_server.adapters.umap_hdbscan.optimise.optimise`; on the way, nothing is told."""
     on_fraction(0.0)

@@ -32,6 +32,8 @@ from shoal_server.domain.run import ClusteringParameters, Granularity, Trial, us
 
 #: Smallest groups that are tried, as multiples of the usual one ...
 _BALANCED = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8)
+#: ... among many points in larger steps, because there each takes its time and a step changes little ...
+_BALANCED_MANY = (0.5, 1.0, 2.0)
 #: ... beyond them, if the smallest or the largest is the best of all, in so many steps of this ratio ...
 _STEPS = 3
 _STEP = 1.4
@@ -45,7 +47,7 @@ _LEAST = 3
 _SAMPLES = (5, 10)
 #: ... and with the detail that finer groups need.
 _FINE_SAMPLES = 3
-#: Beyond so many points only one density is tried, because its tree takes most of the time.
+#: So many points are many: then only one density is tried, because its tree takes most of the time.
 _MANY = 20_000
 #: Numbers of coarse groups, as multiples of the balanced number.
 _COARSE = (0.7, 0.6, 0.5, 0.4)
@@ -132,7 +134,7 @@ def _search(
     given = parameters.min_cluster_size
     granularity = parameters.granularity if given is None else Granularity.BALANCED
     n = len(ground.points)
-    sizes = _sizes(_BALANCED, usual, n) if given is None else [given]
+    sizes = _sizes(_BALANCED_MANY if n > _MANY else _BALANCED, usual, n) if given is None else [given]
     share = 1.0 if granularity is Granularity.BALANCED else 0.7
     candidates = ground.try_sizes(
         sizes, _samples(parameters, given or usual, n), lambda fraction: on_fraction(share * fraction)

@@ -17,14 +17,13 @@ def distinct_rows(vectors: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDAr
     Returns:
         The first row of each kind (m,), ascending, and the position in it of each row's kind (n,).
     """
+    # A row that begins as no other does is one of a kind; only the others are looked at as a whole.
+    heads = np.ascontiguousarray(vectors[:, :2]).view(f"V{vectors[:, :2].shape[1] * vectors.itemsize}").ravel()
+    _, head_of, counts = np.unique(heads, return_inverse=True, return_counts=True)
+    like = np.arange(len(vectors))
     kinds: dict[bytes, int] = {}
-    first: list[int] = []
-    kind_of = np.empty(len(vectors), dtype=np.int64)
-    for row, vector in enumerate(vectors):
+    for row in np.flatnonzero(counts[head_of] > 1).tolist():
         # Digests: the bytes themselves would fill as much memory as the vectors once more.
-        digest = hashlib.blake2b(vector.tobytes(), digest_size=16).digest()
-        kind = kinds.setdefault(digest, len(first))
-        if kind == len(first):
-            first.append(row)
-        kind_of[row] = kind
-    return np.array(first, dtype=np.int64), kind_of
+        like[row] = kinds.setdefault(hashlib.blake2b(vectors[row].tobytes(), digest_size=16).digest(), row)
+    first = np.flatnonzero(like == np.arange(len(vectors)))
+    return first, np.searchsorted(first, like)

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
 #: Fewer vectors than this are one list: then the search is exact.
 _FEW = 2_000
-#: Lists that a query is compared with. Of the 15 nearest of 50,000, on average more than 14 are in them.
-_PROBED = 16
+#: Lists that a query is compared with. Of the 15 nearest among 30,000 vectors made from those of photographs 99.6 % are
+#: in them (with 16: 99.9 %).
+_PROBED = 8
 #: Vectors for each list that k-means looks at, and its rounds: lists need not be the best, only balanced.
 _LEARNT_FROM = 32
 _ROUNDS = 10
@@ -45,7 +47,9 @@ class InvertedLists:
             chosen = np.random.default_rng(seed).permutation(m)[: _LEARNT_FROM * count]
             # One thread: sums depend on the number of threads in their last bits.
             with threadpool_limits(1):
-                model = KMeans(count, n_init=1, max_iter=_ROUNDS, random_state=seed).fit(vectors[np.sort(chosen)])
+                # Begun anywhere: k-means++ takes ten times as long, and no more of the nearest are found.
+                model = KMeans(count, init="random", n_init=1, max_iter=_ROUNDS, random_state=seed)
+                model.fit(vectors[np.sort(chosen)])
             self._centroids = np.ascontiguousarray(model.cluster_centers_, dtype=np.float32)
             list_of = model.predict(vectors).astype(np.int64)
         self._members = [np.flatnonzero(list_of == number) for number in range(count)]
@@ -68,8 +72,8 @@ class InvertedLists:
         """
         probed = self._probed(queries)
         width = probed.shape[1]
-        similarities = np.full((len(queries) * width, k), -np.inf, dtype=np.float32)
-        positions = np.full((len(queries) * width, k), -1, dtype=np.int64)
+        values = np.full((len(queries), k), -np.inf, dtype=np.float32)
+        found = np.full((len(queries), k), self._size, dtype=np.int64)
         by_list = np.argsort(probed, axis=None, kind="stable")
         bounds = np.searchsorted(probed.ravel()[by_list], np.arange(len(self._lists) + 1))
         for number, members in enumerate(self._members):
@@ -79,18 +83,10 @@ class InvertedLists:
             rows = pairs // width
             compared = queries[rows] @ self._lists[number].T
             on_compared(rows, members, compared)
-            best = _largest(compared, min(k, len(members)))
-            similarities[pairs, : best.shape[1]] = np.take_along_axis(compared, best, axis=1)
-            positions[pairs, : best.shape[1]] = members[best]
-        similarities = similarities.reshape(len(queries), width * k)
-        best = _largest(similarities, k)
-        values = np.take_along_axis(similarities, best, axis=1)
-        found = np.take_along_axis(positions.reshape(len(queries), width * k), best, axis=1)
+            _sort_in(compared, rows, members, values, found)
         # Where the lists are too short, all are compared.
-        if len(short := np.flatnonzero(found.min(axis=1, initial=0) < 0)):
+        if len(short := np.flatnonzero(found[:, -1] == self._size)):
             found[short], values[short] = self._among_all(queries[short], k)
-        order = np.lexsort([found, -values], axis=1)
-        found, values = np.take_along_axis(found, order, axis=1), np.take_along_axis(values, order, axis=1)
         return found, np.clip(values, -1.0, 1.0)
 
     def _probed(self, queries: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -98,11 +94,11 @@ class InvertedLists:
         return _largest(queries @ self._centroids.T - self._half_lengths, width)
 
     def _among_all(self, queries: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        compared = np.empty((len(queries), self._size), dtype=np.float32)
+        values = np.full((len(queries), k), -np.inf, dtype=np.float32)
+        found = np.full((len(queries), k), self._size, dtype=np.int64)
         for members, vectors in zip(self._members, self._lists, strict=True):
-            compared[:, members] = queries @ vectors.T
-        best = _largest(compared, k)
-        return best, np.take_along_axis(compared, best, axis=1)
+            _sort_in(queries @ vectors.T, np.arange(len(queries)), members, values, found)
+        return found, values
 
 
 class NearestSoFar:
@@ -152,6 +148,31 @@ class NearestSoFar:
         starts = np.searchsorted(whose[order], touched)
         best = order[starts[:, None] + np.arange(k)]
         self.rows[touched], self.similarities[touched] = rows[best], similarities[best]
+
+
+@numba.njit(cache=True, nogil=True)
+def _sort_in(compared, rows, members, values, found):  # type: ignore[no-untyped-def]
+    """Puts vectors that come by among the nearest so far, best first, of equally similar ones the first first.
+
+    Args:
+        compared: float32 (a, b), similarities.
+        rows: int64 (a,), of which queries.
+        members: int64 (b,), with which vectors, ascending.
+        values: float32 (queries, k), changed.
+        found: int64 (queries, k), changed.
+    """
+    k = values.shape[1]
+    for a in range(len(rows)):
+        mine, whose = values[rows[a]], found[rows[a]]
+        for b in range(len(members)):
+            value, member = compared[a, b], members[b]
+            at = k
+            while at > 0 and (value > mine[at - 1] or (value == mine[at - 1] and member < whose[at - 1])):
+                if at < k:
+                    mine[at], whose[at] = mine[at - 1], whose[at - 1]
+                at -= 1
+            if at < k:
+                mine[at], whose[at] = value, member
 
 
 def _largest(values: NDArray[np.float32], k: int) -> NDArray[np.int64]:

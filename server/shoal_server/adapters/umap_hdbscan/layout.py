@@ -26,9 +26,10 @@ def map_points(
         start: (n, 2), where to begin: where the points that were grouped spread most, so that what was grouped together
             stands together.
         seed: of everything random.
+        optimised: does the optimisation. It gets one thread, because it is done beside the grouping.
         optimised: does the optimisation.
 
     Returns:
         (n, 2).
     """
-    return embed_graph(graph, start, _MIN_DIST, _ROUNDS, seed, lambda fraction: None, optimised)
+    return embed_graph(graph, start, _MIN_DIST, _ROUNDS, seed, lambda fraction: None, optimised, threads=1)

@@ -20,7 +20,7 @@ _BLOCK = 1 << 24
 #: Up to so many vectors all pairs are compared. Of 50,000, 512 values each, that takes twice as long as the lists.
 _ALL_PAIRS = 20_000
 #: Vectors looked up at once.
-_QUERIES = 2_048
+_QUERIES = 4_096
 
 
 def nearest_others(
@@ -46,9 +46,10 @@ def nearest_others(
 
 def _by_lists(vectors: NDArray[np.float32], k: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     n = len(vectors)
-    lists = InvertedLists(vectors, seed)
+    # Before the lists: what is laid out after them would keep their memory from being given back.
     rows = np.empty((n, k), dtype=np.int64)
     similarities = np.empty((n, k), dtype=np.float32)
+    lists = InvertedLists(vectors, seed)
 
     def look_up(start: int) -> None:
         part = slice(start, min(start + _QUERIES, n))

@@ -12,7 +12,7 @@ import scipy.sparse
 from numpy.typing import NDArray
 from umap.umap_ import find_ab_params, fuzzy_simplicial_set
 
-from shoal_server.adapters.umap_hdbscan.optimise import Optimise, optimise
+from shoal_server.adapters.umap_hdbscan.optimise import ALL_CORES, Optimise, optimise
 
 #: Scatter of the points to begin with, where they are 10 across.
 _NOISE = 1e-3
@@ -54,6 +54,7 @@ def embed_graph(
     seed: int,
     on_fraction: Callable[[float], None],
     optimised: Optimise = optimise,
+    threads: int = ALL_CORES,
 ) -> NDArray[np.float32]:
     """Lays a fuzzy graph out in a few dimensions.
 
@@ -67,6 +68,7 @@ def embed_graph(
         seed: of everything random. The same input and seed give the same result.
         on_fraction: called with the share of the work that is done.
         optimised: does the optimisation.
+        threads: that it may use.
 
     Returns:
         (n, r).
@@ -74,7 +76,7 @@ def embed_graph(
     # As UMAP does: points that stand in the same place would have no direction to be pushed in.
     noise = np.random.default_rng(seed).normal(scale=_NOISE, size=start.shape)
     points = _ten_across(_ten_across(start) + noise)
-    return move_on(graph, points, min_dist, rounds, 1.0, seed, on_fraction, optimised)
+    return move_on(graph, points, min_dist, rounds, 1.0, seed, on_fraction, optimised, threads)
 
 
 def move_on(
@@ -86,6 +88,7 @@ def move_on(
     seed: int,
     on_fraction: Callable[[float], None],
     optimised: Optimise = optimise,
+    threads: int = ALL_CORES,
 ) -> NDArray[np.float32]:
     """Lets points that are well placed already find their balance.
 
@@ -101,11 +104,12 @@ def move_on(
         seed: of everything random. The same input and seed give the same result.
         on_fraction: called with the share of the work that is done.
         optimised: does the optimisation.
+        threads: that it may use.
 
     Returns:
         (n, r).
     """
-    return optimised(graph, start, find_ab_params(1.0, min_dist), rounds, initial_step, seed, on_fraction)
+    return optimised(graph, start, find_ab_params(1.0, min_dist), rounds, initial_step, seed, on_fraction, threads)
 
 
 def _ten_across(points: NDArray[np.floating]) -> NDArray[np.float32]:
