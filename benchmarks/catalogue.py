@@ -125,6 +125,13 @@ BENCHMARKS = (
         quick=("--vectors", "20000", "--clients", "8", "--seconds", "15"),
     ),
     Benchmark(
+        "explorer",
+        "The explorer's map with many points: until it shows them, and how it moves",
+        "100,000 made-up points in 40 groups, in Chromium without a window or a graphics card",
+        "",
+        quick=("--count", "20000"),
+    ),
+    Benchmark(
         "bulk",
         "`shoal ingest --ray` with one worker and with two",
         "small JPEG files behind a server that answers each after 100 ms",

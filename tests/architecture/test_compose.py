@@ -107,4 +107,6 @@ def test_the_server_would_start_with_these_settings(files: list[str], monkeypatc
     assert settings.require_key
     assert settings.plaintext == (settings.tls_cert is None)
     assert settings.qdrant_url == "http://qdrant:6333"
+    published = {with_defaults(port).rpartition(":")[2] for port in loaded()["services"]["shoal"]["ports"]}
+    assert {str(address).rpartition(":")[2] for address in (settings.listen, settings.web_listen)} == published
     assert settings.model == Settings.model_fields["model"].default

@@ -30,12 +30,14 @@ CASES: dict[str, dict[str, Any]] = {
         "envFromSecrets": ["shoal-s3"],
         "settings": {"SHOAL_KEEP_ORIGINALS": "true", "SHOAL_LOG_FORMAT": "text"},
         "service": {"headless": True},
+        "web": {"port": 443},
         "metrics": {"serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}}},
         "image": {"repository": "registry.example/shoal", "digest": "sha256:" + "0" * 64},
     },
     "scaled by load": NEEDED
     | {
         "files": {"url": "gs://bucket"},
+        "web": {"enabled": False},
         "autoscaling": {"enabled": True},
         "qdrant": {"url": "https://qdrant.example", "apiKeySecret": {"name": "qdrant", "key": "api-key"}},
         "networkPolicy": {"clients": [{"namespaceSelector": {"matchLabels": {"team": "photos"}}}]},
@@ -148,6 +150,21 @@ def test_no_secret_is_written_down(answers: dict[str, Any], case: str) -> None:
     assert not [each for each in answers[case] if each["kind"] == "Secret"]
     for variable in container(answers[case]).get("env", []):
         assert "secretKeyRef" in variable["valueFrom"]
+
+
+def test_the_explorer_is_reached_where_calls_are_unless_it_is_off(answers: dict[str, Any]) -> None:
+    def ways(case: str) -> tuple[list[str], list[tuple[str, int]], list[str]]:
+        listening = [each["name"] for each in container(answers[case])["ports"]]
+        services = [each for each in answers[case] if each["kind"] == "Service"]
+        calls = next(each for each in services if not each["metadata"]["name"].endswith("-metrics"))
+        let_in = one(answers[case], "NetworkPolicy")["spec"]["ingress"][0]["ports"]
+        return listening, [(each["name"], each["port"]) for each in calls["spec"]["ports"]], [p["port"] for p in let_in]
+
+    assert ways("one server") == (["grpc", "http", "web"], [("grpc", 50051), ("web", 8080)], ["grpc", "web"])
+    assert ways("several servers")[1] == [("grpc", 50051), ("web", 443)]
+    assert ways("scaled by load") == (["grpc", "http"], [("grpc", 50051)], ["grpc"])
+    assert one(answers["one server"], "ConfigMap")["data"]["SHOAL_WEB_LISTEN"] == "0.0.0.0:8080"
+    assert "SHOAL_WEB_LISTEN" not in one(answers["scaled by load"], "ConfigMap")["data"]
 
 
 def test_images_are_of_one_version(answers: dict[str, Any]) -> None:

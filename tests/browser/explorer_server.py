@@ -92,8 +92,13 @@ class Explorer:
 
 
 @contextmanager
-def serving(data: Path) -> Iterator[Explorer]:
-    """A server with the model that needs no weights and a clusterer that needs no time, on a port of its own."""
+def serving(data: Path, key: str = "") -> Iterator[Explorer]:
+    """A server with the model that needs no weights and a clusterer that needs no time, on a port of its own.
+
+    Args:
+        data: its folder.
+        key: of the client that talks to its API beside the page, where the folder has keys.
+    """
     listening: Future[tuple[str, FakeClusterer, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
 
     async def serve() -> None:
@@ -118,7 +123,8 @@ def serving(data: Path) -> Iterator[Explorer]:
     thread.start()
     web, clusterer, loop, stop = listening.result(120)
     try:
-        with httpx.Client(base_url=web, timeout=60, limits=_FRESH) as http:
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        with httpx.Client(base_url=web, timeout=60, limits=_FRESH, headers=headers) as http:
             yield Explorer(web.rstrip("/"), clusterer, http, loop)
     finally:
         loop.call_soon_threadsafe(clusterer.may_go_on.set)

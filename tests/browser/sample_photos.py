@@ -6,7 +6,7 @@ import io
 from datetime import datetime, timedelta
 
 import PIL.Image
-from PIL import ExifTags
+from PIL import ExifTags, ImageDraw
 
 from tests.browser.explorer_server import Explorer
 from tests.fakes import picture
@@ -40,6 +40,18 @@ def store_colors(explorer: Explorer) -> None:
             taken = _FIRST + timedelta(days=40 * number, hours=shot)
             explorer.store(f"{color}-{shot:02}.png", picture(color, shot, taken=taken, at=_PLACES[color]))
     explorer.store(HOSTILE_NAME, hostile_picture())
+
+
+def drawing(size: int, kind: str) -> bytes:
+    """A picture with something to see, at any size."""
+    large = PIL.Image.new("RGB", (256, 256), "white")
+    draw = ImageDraw.Draw(large)
+    draw.ellipse((30, 40, 150, 200), fill="purple")
+    draw.rectangle((120, 20, 230, 90), fill="orange")
+    draw.line((0, 255, 255, 120), fill="black", width=9)
+    file = io.BytesIO()
+    large.resize((size, size)).save(file, kind)
+    return file.getvalue()
 
 
 def images_of(explorer: Explorer, color: str) -> dict[str, int | None]:

@@ -3,32 +3,17 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 from pathlib import Path
 
-import PIL.Image
 import pyarrow.parquet
 import pytest
-from PIL import ImageDraw
 from playwright.sync_api import Download, Page, expect
 
 from tests.browser.explorer_server import Explorer
-from tests.browser.sample_photos import EACH, HOSTILE_CAMERA, HOSTILE_NAME, home, store_colors
+from tests.browser.sample_photos import EACH, HOSTILE_CAMERA, HOSTILE_NAME, drawing, home, store_colors
 
 LARGE, SMALL = "drawing-large.png", "drawing-small.jpg"
-
-
-def drawing(size: int, kind: str) -> bytes:
-    """A picture with something to see, at any size."""
-    large = PIL.Image.new("RGB", (256, 256), "white")
-    draw = ImageDraw.Draw(large)
-    draw.ellipse((30, 40, 150, 200), fill="purple")
-    draw.rectangle((120, 20, 230, 90), fill="orange")
-    draw.line((0, 255, 255, 120), fill="black", width=9)
-    file = io.BytesIO()
-    large.resize((size, size)).save(file, kind)
-    return file.getvalue()
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -11,9 +11,10 @@ import { VIEWS } from "./views.js";
  * @param {import("./api.js").Api} api
  * @param {Array<{id: string}>} collections
  * @param {import("./router.js").Route} route
+ * @param {boolean} mayChange whether the person may change anything
  * @param {(collection: string) => void} choose another collection
  */
-export function showHeader(header, { api, collections, route, choose, reload }) {
+export function showHeader(header, { api, collections, route, mayChange, choose, reload }) {
   const picker = h(
     "select",
     { "aria-label": "Collection", on: { change: () => choose(picker.value) } },
@@ -44,11 +45,16 @@ export function showHeader(header, { api, collections, route, choose, reload }) 
     h(
       "nav",
       { class: "shell-nav", "aria-label": "Views" },
-      route.collection && h("ul", {}, VIEWS.filter((view) => view.label).map(link)),
+      route.collection && h("ul", {}, VIEWS.filter((view) => view.label && (mayChange || !view.changes)).map(link)),
     ),
-    h("div", { class: "shell-tools" }, api.key && keyButton(api, reload), themeButton()),
+    h("div", { class: "shell-tools" }, !mayChange && readsOnly(), api.key && keyButton(api, reload), themeButton()),
   );
   header.querySelector('[aria-current="page"]')?.scrollIntoView({ block: "nearest", inline: "nearest" });
+}
+
+function readsOnly() {
+  const title = "Your key has the role “read”. Whoever runs the server makes others with shoal keys create --role write.";
+  return h("span", { class: "badge", title }, "Read only");
 }
 
 function themeButton() {

@@ -22,6 +22,7 @@ import { VIEWS } from "./views.js";
  * @property {import("./api.js").CollectionApi} api
  * @property {Thumbnails} thumbnails
  * @property {Selection} selection
+ * @property {boolean} mayChange whether the person may change anything; otherwise do not offer it
  * @property {AbortSignal} signal says when the view is left: for requests and listeners
  * @property {(title: string) => void} title names the view, for the tab and for screen readers
  * @property {(changes: object, options?: {replace?: boolean}) => void} setParams changes parameters of the address;
@@ -34,10 +35,12 @@ import { VIEWS } from "./views.js";
 
 /** What the first collection is called, here as on the command line. */
 const FIRST_COLLECTION = "default";
+/** The role that looks only. */
+const READS = "read";
 
 const api = new Api(askForKey);
 const main = document.getElementById("main");
-const page = { collections: [], open: null, context: null, selection: new Selection(), thumbnails: null };
+const page = { collections: [], mayChange: true, open: null, context: null, selection: new Selection(), thumbnails: null };
 
 async function start() {
   applyTheme();
@@ -53,7 +56,9 @@ async function start() {
 async function begin() {
   fill(main, busyState());
   try {
-    page.collections = (await api.get("collections")).collections;
+    const [{ collections }, { caller }] = await Promise.all([api.get("collections"), api.get("status")]);
+    page.collections = collections;
+    page.mayChange = caller.role !== READS;
   } catch (error) {
     page.collections = [];
     drawHeader(parse());
@@ -85,12 +90,13 @@ async function show() {
 
 function drawHeader(route) {
   const choose = (collection) => navigate({ collection, view: route.view });
-  showHeader(document.getElementById("header"), { api, collections: page.collections, route, choose, reload: begin });
+  const { collections, mayChange } = page;
+  showHeader(document.getElementById("header"), { api, collections, route, mayChange, choose, reload: begin });
 }
 
 async function openView(route) {
   page.open?.leave();
-  const view = VIEWS.find((each) => each.name === route.view);
+  const view = VIEWS.find((each) => each.name === route.view && (page.mayChange || !each.changes));
   const root = h("div", { class: "view" });
   const leaving = new AbortController();
   const open = { view: route.view, collection: route.collection, update: null, leave: () => leaving.abort() };
@@ -130,6 +136,7 @@ function contextOf(route, root, signal) {
     api: page.thumbnails.api,
     thumbnails: page.thumbnails,
     selection: page.selection,
+    mayChange: page.mayChange,
     title: (title) => {
       document.title = `${title} · ${route.collection} · Shoal`;
       announce(title);
@@ -169,12 +176,12 @@ function nothingThere(route) {
     return emptyState({
       title: "No photos yet",
       text: "A collection is made by the first photos that go into it.",
-      actions: [h(
+      actions: page.mayChange && [h(
         "a",
         { class: "button primary", href: href({ collection: FIRST_COLLECTION, view: "add" }) },
         "Add photos",
       )],
-      command: "shoal ingest ~/Photos",
+      command: page.mayChange && "shoal ingest ~/Photos",
     });
   }
   const actions = page.collections.slice(0, 5).map(({ id }) => h(

@@ -29,7 +29,9 @@ export function showSelection(bar, selection, context) {
     else fill(
       bar,
       h("p", {}, said),
-      SELECTION_ACTIONS.map((action) => button(action, selection, context)),
+      SELECTION_ACTIONS.filter((action) => !action.changes || context().mayChange).map((action) =>
+        button(action, selection, context),
+      ),
       clear(selection),
     );
   });

@@ -11,8 +11,8 @@ export const busyState = (text = "Loading…") => h("div", { class: "busy", role
  * @param {object} state
  * @param {string} state.title
  * @param {string|Node} [state.text]
- * @param {Node[]} [state.actions] links and buttons
- * @param {string} [state.command] for the command line
+ * @param {Node[]|false} [state.actions] links and buttons
+ * @param {string|false} [state.command] for the command line
  */
 export function emptyState({ title, text = "", actions = [], command = "" }) {
   return h(
@@ -20,7 +20,7 @@ export function emptyState({ title, text = "", actions = [], command = "" }) {
     { class: "state" },
     h("h2", {}, title),
     text && h("p", {}, text),
-    actions.length > 0 && h("div", { class: "row" }, actions),
+    actions && actions.length > 0 && h("div", { class: "row" }, actions),
     command && h("p", {}, "Or on the command line: ", h("code", {}, command)),
   );
 }

@@ -26,7 +26,7 @@ export async function similarTo(context, cluster) {
         { thumbnails: context.thumbnails, detail: `similarity ${decimal(each.similarity)}` },
       );
       const merge = () => mergeTwo(context, each.cluster, cluster).catch(fail);
-      card.append(
+      if (context.mayChange) card.append(
         h(
           "div",
           { class: "card-foot" },

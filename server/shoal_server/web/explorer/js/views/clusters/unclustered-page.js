@@ -40,7 +40,7 @@ export async function openUnclustered(context) {
   fill(
     root,
     trail,
-    h("div", { class: "view-head" }, head, collection.cluster_count > 0 && fit),
+    h("div", { class: "view-head" }, head, collection.cluster_count > 0 && context.mayChange && fit),
     h("div", { class: "stack" }, images),
   );
 }

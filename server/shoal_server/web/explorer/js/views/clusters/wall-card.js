@@ -14,20 +14,27 @@ import { menuButton } from "../../menu.js";
 /** What is dragged: our own type, so that nothing else that is dropped is taken for a cluster. */
 const DRAGGED = "application/x-shoal-cluster";
 
-/** What a person can do with a cluster, and the key that does it while its card has the focus. */
+/** What a person may do with a cluster, and the key that does it while its card has the focus. */
 export function actionsOf(context, cluster, clusters) {
   const nearestFirst = () => clusters();
   const guarded = (what) => () => Promise.resolve(what()).catch(fail);
-  return [
-    { label: "Rename…", hint: "F2", key: "F2", run: guarded(() => rename(context, cluster)) },
+  const all = [
+    { label: "Rename…", hint: "F2", key: "F2", changes: true, run: guarded(() => rename(context, cluster)) },
     {
       label: "Merge into…",
       hint: "M",
       key: "m",
+      changes: true,
       run: guarded(async () => mergeIntoAnother(context, cluster, await nearestFirst())),
     },
-    { label: "Split…", hint: "S", key: "s", run: guarded(() => split(context, cluster)) },
-    { label: cluster.pinned ? "Unpin…" : "Pin…", hint: "P", key: "p", run: guarded(() => pin(context, cluster)) },
+    { label: "Split…", hint: "S", key: "s", changes: true, run: guarded(() => split(context, cluster)) },
+    {
+      label: cluster.pinned ? "Unpin…" : "Pin…",
+      hint: "P",
+      key: "p",
+      changes: true,
+      run: guarded(() => pin(context, cluster)),
+    },
     {
       label: "Export…",
       hint: "E",
@@ -36,8 +43,9 @@ export function actionsOf(context, cluster, clusters) {
         exportWhere(context, { clusters: [cluster.id] }, `“${clusterName(cluster)}”`, `cluster-${cluster.id}`),
       ),
     },
-    { label: "Dissolve…", danger: true, run: guarded(() => dissolve(context, cluster)) },
+    { label: "Dissolve…", danger: true, changes: true, run: guarded(() => dissolve(context, cluster)) },
   ];
+  return all.filter(({ changes }) => !changes || context.mayChange);
 }
 
 /** What people did to a cluster, as badges. */
@@ -71,14 +79,14 @@ export function wallCard(context, cluster, { clusters, drop }) {
   const name = clusterName(cluster);
   const card = clusterCard(cluster, { thumbnails: context.thumbnails, detail: cohesionOf(cluster) });
   const actions = actionsOf(context, cluster, () => likeliest(context, cluster, clusters));
-  const [renaming] = actions;
+  const renaming = actions.find(({ key }) => key === "F2");
   const badges = badgesOf(cluster);
   if (badges.length > 0) card.querySelector(".card-text").append(h("p", { class: "row badges" }, badges));
   card.append(
     h(
       "div",
       { class: "card-actions row" },
-      h(
+      renaming && h(
         "button",
         {
           type: "button",
@@ -101,7 +109,7 @@ export function wallCard(context, cluster, { clusters, drop }) {
     event.preventDefault();
     action.run();
   });
-  makeDraggable(card, cluster, drop);
+  if (context.mayChange) makeDraggable(card, cluster, drop);
   return card;
 }
 

@@ -140,7 +140,7 @@ function toolbar(context, state, order, show) {
     h("div", { class: "field grow" }, h("label", { for: "wall-find" }, "Find"), find),
     h("div", { class: "field" }, h("label", { for: "wall-order" }, "Order"), sort),
     themes,
-    h("p", { class: "muted hint" }, "Drag a card onto another to merge them, or use its menu."),
+    context.mayChange && h("p", { class: "muted hint" }, "Drag a card onto another to merge them, or use its menu."),
   );
 }
 
@@ -228,14 +228,18 @@ function nothing(context, collection) {
     return emptyState({
       title: "No photos yet",
       text: "Add photos first; then Shoal finds the clusters among them.",
-      actions: [h("a", { class: "button primary", href: context.link({ view: "add" }) }, "Add photos")],
-      command: "shoal ingest ~/Photos",
+      actions: context.mayChange && [
+        h("a", { class: "button primary", href: context.link({ view: "add" }) }, "Add photos"),
+      ],
+      command: context.mayChange && "shoal ingest ~/Photos",
     });
   }
   return emptyState({
     title: "Not clustered yet",
     text: `There are ${count(collection.image_count, "image")}, but nobody has looked for clusters among them.`,
-    actions: [h("a", { class: "button primary", href: context.link({ view: "runs" }) }, "Cluster them")],
-    command: "shoal cluster",
+    actions: context.mayChange && [
+      h("a", { class: "button primary", href: context.link({ view: "runs" }) }, "Cluster them"),
+    ],
+    command: context.mayChange && "shoal cluster",
   });
 }

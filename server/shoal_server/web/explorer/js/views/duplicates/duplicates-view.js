@@ -48,7 +48,7 @@ export async function open(context) {
   function tell() {
     const others = groups.flatMap((group) => group.others());
     summary.textContent = `${count(total, "group")} of images that show the same picture`;
-    all.hidden = groups.length < 2 || others.length === 0;
+    all.hidden = !context.mayChange || groups.length < 2 || others.length === 0;
     all.textContent = `Remove the others of ${groups.length === total ? "all" : `these ${number(groups.length)}`} groups…`;
   }
   async function load() {

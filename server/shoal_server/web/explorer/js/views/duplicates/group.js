@@ -33,7 +33,7 @@ export class Group {
     this.element = h(
       "section",
       { class: "panel duplicates", "aria-labelledby": this.name },
-      h("div", { class: "row spread" }, h("h2", { id: this.name }, imageName(this.members[0].image)), button),
+      h("div", { class: "row spread" }, h("h2", { id: this.name }, imageName(this.members[0].image)), context.mayChange && button),
       h("div", { class: "card-grid" }, cards),
     );
     tell();
@@ -72,7 +72,7 @@ export class Group {
           { class: "card-detail numeric" },
           image.id === this.suggested ? "suggested: most pixels, then metadata, then bytes" : `${percent(similarity)} alike, ${number(distance)} of 64 bits differ`,
         ),
-        h("label", { class: "check" }, box, verdict),
+        this.context.mayChange && h("label", { class: "check" }, box, verdict),
       ),
     );
     const show = () => {

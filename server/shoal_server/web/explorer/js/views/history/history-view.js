@@ -41,7 +41,7 @@ export async function open(context) {
       h("h1", {}, "History"),
       h("p", {}, "Every correction of the clusters. Later runs respect them; each can be taken back."),
     ),
-    nameField(),
+    context.mayChange && nameField(),
   );
   if (rows.children.length === 0) {
     const clusters = h("a", { class: "button primary", href: context.link({ view: "clusters" }) }, "See the clusters");
@@ -122,7 +122,7 @@ function rowOf(context, each) {
     h(
       "td",
       {},
-      !undone && h(
+      !undone && context.mayChange && h(
         "button",
         { type: "button", class: "small", "aria-label": `Undo: ${said}`, on: { click: undo } },
         "Undo…",

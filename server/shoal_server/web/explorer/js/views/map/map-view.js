@@ -304,14 +304,14 @@ class MapView {
   }
 }
 
-function nothingClustered({ link }) {
+function nothingClustered({ link, mayChange }) {
   return emptyState({
     title: "Nothing is clustered yet",
     text: "The map appears with the first clustering: photos that are alike come to lie near one another.",
-    actions: [
+    actions: mayChange && [
       h("a", { class: "button primary", href: link({ view: "runs" }) }, "Cluster them"),
       h("a", { class: "button", href: link({ view: "add" }) }, "Add photos"),
     ],
-    command: "shoal cluster",
+    command: mayChange && "shoal cluster",
   });
 }

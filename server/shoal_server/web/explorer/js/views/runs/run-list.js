@@ -33,15 +33,15 @@ export async function openRuns(context) {
       }
     } else {
       delete live.dataset.run;
-      fill(live, startForm(context, collection, started));
+      fill(live, context.mayChange && startForm(context, collection, started));
     }
     const shown = runs.filter((run) => corrections || run.kind === "clustering");
     fill(
       list,
       shown.length ? tableOf(context, shown) : emptyState({
         title: "Not clustered yet",
-        text: "Start the first run above; it takes a minute for a few thousand images.",
-        command: "shoal cluster",
+        text: context.mayChange && "Start the first run above; it takes a minute for a few thousand images.",
+        command: context.mayChange && "shoal cluster",
       }),
     );
   }
@@ -181,7 +181,7 @@ function rowOf(context, run, box) {
     h(
       "td",
       {},
-      hasResult(run) && !run.active && h(
+      hasResult(run) && !run.active && context.mayChange && h(
         "button",
         { type: "button", class: "small", on: { click: activate } },
         "Put in force…",

@@ -38,7 +38,11 @@ export async function openRun(context, id) {
         "div",
         { class: "row" },
         compare,
-        hasResult(run) && !run.active && h("button", { type: "button", on: { click: activate } }, "Put in force…"),
+        hasResult(run) && !run.active && context.mayChange && h(
+          "button",
+          { type: "button", on: { click: activate } },
+          "Put in force…",
+        ),
       ),
     ),
     h(

@@ -35,7 +35,7 @@ export function watchRun(context, run, ended) {
   return h(
     "section",
     { class: "panel stack watch-run", "aria-label": "The run under way" },
-    h("div", { class: "row" }, h("h2", {}, "Clustering…"), cancel),
+    h("div", { class: "row" }, h("h2", {}, "Clustering…"), context.mayChange && cancel),
     bar,
     h("div", { class: "row spread" }, stage, rest),
   );

@@ -269,11 +269,11 @@ function nothingFound({ where }) {
   return emptyState({ title: "Nothing was found", text });
 }
 
-function noImages({ link }) {
+function noImages({ link, mayChange }) {
   return emptyState({
     title: "No photos here yet",
     text: "When there are some, this is where to find them again.",
-    actions: [h("a", { class: "button primary", href: link({ view: "add" }) }, "Add photos")],
-    command: "shoal ingest ~/Photos",
+    actions: mayChange && [h("a", { class: "button primary", href: link({ view: "add" }) }, "Add photos")],
+    command: mayChange && "shoal ingest ~/Photos",
   });
 }
