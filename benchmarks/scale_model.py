@@ -45,7 +45,7 @@ class Inputs:
     busy: float = 0.6
     #: Images in the clustered sample, and lists that each of the others is compared with.
     sample: int = 1_000_000
-    probed_lists: int = 16
+    probed_lists: int = 8
     #: Multiplications and additions of one core in a second, in matrix products of float32; assumed.
     core_flops: float = 2e10
     #: Share of the images whose cluster changes in a run, and payload writes of one shard in a second: measured once,

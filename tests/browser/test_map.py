@@ -59,9 +59,10 @@ def middle_of(locator: Locator) -> tuple[float, float]:
 
 
 def lasso(page: Page, name: str) -> None:
-    """Draws a line around a cluster's name."""
+    """Draws a line around a cluster, which is below its name."""
     page.get_by_role("button", name="Lasso").click()
     x, y = middle_of(label(page, name))
+    y += 0.7 * AROUND
     page.mouse.move(x - AROUND, y - AROUND)
     page.mouse.down()
     for right, down in ((1, -1), (1, 1), (-1, 1), (-1, -1)):

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import torch
 
 _MAX_ASPECT = 8
-#: Images in one pass on a CPU. With more, ViT-B-32 is no faster.
-_CPU_PASS = 4
+#: Images in one pass on a CPU. On two cores ViT-B-32 embeds a fifth more in a second than with 4, and no more with 32.
+_CPU_PASS = 16
 
 
 class TorchEngine(EmbeddingEngine):

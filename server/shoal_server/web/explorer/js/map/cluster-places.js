@@ -1,13 +1,13 @@
 /** Where clusters are on the map. */
 
 /**
- * A place for each cluster's name, in the densest of it, and the rectangle that most of it lies in.
+ * A place in the densest of each cluster, up to where most of it reaches, and the rectangle that nearly all of it lies in.
  *
  * @param {Float32Array} x by row
  * @param {Float32Array} y
  * @param {Int32Array} clusters by row, -1: none
  * @param {Uint32Array} rows those that have a place
- * @returns {Map<number, {x: number, y: number, size: number, frame: object}>} by cluster, the largest first
+ * @returns {Map<number, {x: number, y: number, rim: number, size: number, frame: object}>} by cluster, the largest first
  */
 export function clusterPlaces(x, y, clusters, rows) {
   const members = new Map();
@@ -37,5 +37,5 @@ function placeOf(x, y, rows) {
     bottom: quantile(ys, 0.03),
     top: quantile(ys, 0.97),
   };
-  return { x: mean(x), y: mean(y), size: rows.length, frame };
+  return { x: mean(x), y: mean(y), rim: quantile(ys, 0.85), size: rows.length, frame };
 }

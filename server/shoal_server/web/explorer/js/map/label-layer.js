@@ -7,6 +7,8 @@ const AT_MOST = 60;
 const GAP = 6;
 const LINE = 20;
 const WIDEST = 190;
+/** Up to so many pixels from its middle to its upper edge, a cluster has its name above it, and else in it. */
+const LOW = 60;
 /** Lines by which a name may be moved where another has its place. */
 const NUDGES = [0, -1, 1];
 
@@ -22,7 +24,8 @@ export class LabelLayer {
     this.elements = new Map();
   }
 
-  /** @param {Array<{id: number, text: string, x: number, y: number}>} labels the most important first */
+  /** @param {Array<{id: number, text: string, x: number, y: number, reach: number}>} labels the most important first;
+   *    `reach` is from there to the upper edge */
   show(labels) {
     this.labels = labels;
   }
@@ -74,9 +77,11 @@ export class LabelLayer {
     return element;
   }
 
-  boxOf({ text, x, y }, camera, lines) {
+  boxOf({ text, x, y, reach }, camera, lines) {
     const width = Math.min(WIDEST, this.widthOf(text)) + 2;
-    const [middle, centre] = camera.toScreen(x, y);
+    const [middle, within] = camera.toScreen(x, y);
+    const up = reach * camera.scale;
+    const centre = up > LOW ? within : within - up - LINE / 2 - GAP;
     const [left, top] = [Math.round(middle - width / 2), Math.round(centre - LINE / 2 + lines * (LINE + GAP / 2))];
     return { left, top, right: left + width, bottom: top + LINE };
   }

@@ -100,7 +100,8 @@ export class ScatterMap {
     this.grid = new PointGrid(this.x, this.y, this.placed);
     this.places = clusterPlaces(this.x, this.y, this.clusters, this.placed);
     this.allocation = allocate(this.places);
-    this.labels.show([...this.places].map(([id, { x, y }]) => ({
+    this.labels.show([...this.places].map(([id, { x, y, rim }]) => ({
+      reach: Math.max(0, rim - y),
       id,
       x,
       y,
