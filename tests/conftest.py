@@ -76,10 +76,11 @@ def _has_room_in_memory() -> bool:
 def _compile_beside(config: pytest.Config) -> None:
     """Compiles while the first tests run, once, what otherwise several servers at a time would all compile."""
     from shoal_server.adapters.umap_hdbscan import worker
+    from shoal_server.adapters.umap_hdbscan.devices import Ways
 
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=worker.main, args=(theirs, None), daemon=True)
+    process = context.Process(target=worker.main, args=(theirs, None, Ways()), daemon=True)
     process.start()
     theirs.close()
     # Ready, it finds that nobody has a job for it, and ends.
