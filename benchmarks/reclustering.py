@@ -7,9 +7,8 @@ HDBSCAN's parameters, the map in 2 dimensions, figures of quality. The stock sid
 ``UMAP(n_neighbors=15, n_components=5, min_dist=0, metric="cosine")`` and ``HDBSCAN(min_cluster_size=15)`` alone.
 
 Every figure comes from a process of its own, the two sides in turns, and the faster round of each side counts: other
-work on the machine only ever makes one slower. *Fresh* counts from the process's start, with
-what Shoal keeps compiled already on disk (a first start of all compiles it, in the background, and is shown too);
-*warm* counts from when both have clustered something small. Up to 10,000 vectors the bound is on fresh processes,
+work on the machine only ever makes one slower. *Fresh* counts from the process's start, with what Shoal keeps compiled
+already on disk (a first start of all compiles it, in the background, and is shown too); *warm* counts from when both have clustered something small. Up to 10,000 vectors the bound is on fresh processes,
 beyond on warm ones. With a folder of labelled images, the starter model's vectors of these come first, for the
 quality alone, and up to 10,000 are more vectors like them (``labelled_vectors.py``). All others are a mixture whose
 groups are known.
@@ -144,7 +143,8 @@ def labelled_images(folder: Path) -> tuple[Vectors, Labels]:
 def written(folder: Path, vectors: Vectors, labels: Labels) -> Path:
     """Writes vectors and labels; where they lie."""
     place = folder / str(len(vectors))
-    place.mkdir()
+    # The labelled images may be as many as one of the sizes.
+    place.mkdir(exist_ok=True)
     np.save(place / "vectors.npy", vectors)
     np.save(place / "labels.npy", labels)
     return place

@@ -185,7 +185,7 @@ def _tables(a: float, b: float) -> tuple[np.int32, NDArray[np.float32], NDArray[
     """Forces by the square of a distance, in units of that distance: the first entry's place, pulls and pushes."""
     first, last = (np.float32(end).view(np.int32) >> _SHIFT for end in (_NEAR, _FAR))
     places = np.arange(first, last + 1, dtype=np.int64)
-    middles = ((places << 16) + (1 << 15)).astype(np.int32).view(np.float32).astype(np.float64)
+    middles = ((places << _SHIFT) + (1 << (_SHIFT - 1))).astype(np.int32).view(np.float32).astype(np.float64)
     power = middles**b
     pulls = -2.0 * a * b * power / (middles * (a * power + 1.0))
     pushes = 2.0 * b / ((_TINY + middles) * (a * power + 1.0))
