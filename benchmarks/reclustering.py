@@ -8,10 +8,10 @@ HDBSCAN's parameters, the map in 2 dimensions, figures of quality. The stock sid
 
 Every figure comes from a process of its own, the two sides in turns, and the faster round of each side counts: other
 work on the machine only ever makes one slower. *Fresh* counts from the process's start, with what Shoal keeps compiled
-already on disk (a first start of all compiles it, in the background, and is shown too); *warm* counts from when both have clustered something small. Up to 10,000 vectors the bound is on fresh processes,
-beyond on warm ones. With a folder of labelled images, the starter model's vectors of these come first, for the
-quality alone, and up to 10,000 are more vectors like them (``labelled_vectors.py``). All others are a mixture whose
-groups are known.
+already on disk (a first start of all compiles it, in the background, and is shown too); *warm* counts from when both
+have clustered something small. Up to 10,000 vectors the bound is on fresh processes, beyond on warm ones. With a folder
+of labelled images, the starter model's vectors of these come first, for the quality alone, and up to 10,000 are more
+vectors like them (``labelled_vectors.py``). All others are a mixture whose groups are known.
 """
 
 from __future__ import annotations
