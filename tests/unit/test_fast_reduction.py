@@ -104,9 +104,10 @@ def test_threads_change_nothing_about_where_points_end(parts: int, monkeypatch: 
     assert gaps.mean() < 0.3 * np.linalg.norm(np.diff(start, axis=0), axis=1).mean()
 
 
-def test_five_dimensions_are_written_out_but_done_as_any_others_are(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("axes", [1, 2, 3, 5])
+def test_few_dimensions_are_written_out_but_done_as_any_others_are(axes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     graph = grid(200)
-    start = np.random.default_rng(0).uniform(0, 10, size=(200, 5)).astype(np.float32)
+    start = np.random.default_rng(0).uniform(0, 10, size=(200, axes)).astype(np.float32)
     written_out = optimise(graph, start, (1.9, 0.8), 3, 0.1, 3, lambda fraction: None)
     monkeypatch.setattr(optimising, "_FEW_AXES", 0)
     any_number = optimise(graph, start, (1.9, 0.8), 3, 0.1, 3, lambda fraction: None)

@@ -179,6 +179,7 @@ async def test_what_was_compiled_for_it_is_kept_for_other_processes(cluster: Clu
         "umap_.smooth_knn_dist",
         "umap_.compute_membership_strengths",
         "optimise._in_few_axes",
+        "optimise._in_map_axes",
     }
 
 

@@ -15,10 +15,9 @@ import scipy.sparse
 from cuml.cluster import HDBSCAN
 from cuml.manifold.umap import simplicial_set_embedding
 from cuml.neighbors import NearestNeighbors
-from hdbscan._hdbscan_linkage import label
 from numpy.typing import NDArray
 
-from shoal_server.adapters.umap_hdbscan.group import MANY_DIMENSIONS, DensityTree, density_tree
+from shoal_server.adapters.umap_hdbscan.group import MANY_DIMENSIONS, DensityTree, density_tree, tree_of_edges
 from shoal_server.adapters.umap_hdbscan.neighbors import without_themselves
 from shoal_server.adapters.umap_hdbscan.steps import Steps
 
@@ -91,8 +90,7 @@ def grow_tree(points: NDArray[np.float32], graph: scipy.sparse.csr_matrix, min_s
             output_type="numpy",
         ).fit(points)
         edges = np.asarray(model.minimum_spanning_tree_.to_numpy(), dtype=np.float64)
-    edges = edges[np.argsort(edges[:, 2], kind="stable")]
-    return DensityTree(label(edges), edges)
+    return tree_of_edges(edges)
 
 
 ON_GPU = Steps(nearest_others, optimise, grow_tree)

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import hdbscan
 import numpy as np
 import scipy.sparse
 import scipy.sparse.csgraph
+from hdbscan._hdbscan_boruvka import KDTreeBoruvkaAlgorithm
 from hdbscan._hdbscan_linkage import label
 from hdbscan._hdbscan_tree import compute_stability, condense_tree, get_clusters
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from shoal_server.adapters.umap_hdbscan.methods.join import joined
 
@@ -24,6 +25,8 @@ GrowTree = Callable[[NDArray[np.float32], scipy.sparse.csr_matrix, int], "Densit
 
 #: More dimensions than this are many: HDBSCAN itself changes its algorithm here.
 MANY_DIMENSIONS = 60
+#: Points in a leaf of its search tree, as it chooses.
+_LEAF = 40 // 3
 #: Values held at once as float64: 64 MiB.
 _BLOCK = 1 << 23
 
@@ -55,13 +58,38 @@ def density_tree(points: NDArray[np.float32], graph: scipy.sparse.csr_matrix, mi
     n = len(points)
     if points.shape[1] > MANY_DIMENSIONS:
         return _tree_of_graph(points, joined(points, graph), min_samples)
-    model = hdbscan.HDBSCAN(
-        min_cluster_size=max(2, n // 2),  # no matter here, but the fewer groups, the quicker they are labelled
-        min_samples=min(min_samples, n - 1),
-        gen_min_span_tree=True,
-        core_dist_n_jobs=1,  # more would start processes of their own
-    ).fit(points.astype(np.float64))
-    return DensityTree(model.single_linkage_tree_.to_numpy(), model.minimum_spanning_tree_.to_numpy())
+    boruvka = KDTreeBoruvkaAlgorithm(
+        _QuickTree(points.astype(np.float64)),
+        min(min_samples, n - 1),
+        leaf_size=_LEAF,
+        approx_min_span_tree=True,
+        n_jobs=1,  # more would start processes of their own
+    )
+    edges = np.asarray(boruvka.spanning_tree())
+    # As HDBSCAN sorts them: which of equally long ones come first decides about single points.
+    return tree_of_edges(edges[np.argsort(edges[:, 2])])
+
+
+class _QuickTree:
+    """Where HDBSCAN looks up each point's nearest others.
+
+    Of 100,000 points in five dimensions, its own search takes four times as long as all that it does afterwards; this
+    one a fifth of that on one core, and it uses them all. The outcome is the same.
+    """
+
+    def __init__(self, points: NDArray[np.float64]) -> None:
+        """Args:
+        points: (n, d).
+        """
+        self.data = points
+        self._tree = cKDTree(points)
+
+    def query(
+        self, points: NDArray[np.float64], k: int, **kwargs: object
+    ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+        """Distances (q, k), ascending, and rows (q, k), as those of ``sklearn.neighbors.KDTree``."""
+        distances, rows = self._tree.query(points, np.arange(1, k + 1), workers=-1)
+        return np.asarray(distances), np.asarray(rows)
 
 
 def _tree_of_graph(points: NDArray[np.float32], graph: scipy.sparse.csr_matrix, min_samples: int) -> DensityTree:
@@ -83,8 +111,17 @@ def _tree_of_graph(points: NDArray[np.float32], graph: scipy.sparse.csr_matrix, 
     # A sparse matrix would take a distance of 0 for no edge.
     reach = np.maximum(reach, np.finfo(np.float64).tiny)
     tree = scipy.sparse.csgraph.minimum_spanning_tree(scipy.sparse.csr_matrix((reach, (first, second)), (n, n))).tocoo()
-    ascending = np.argsort(tree.data, kind="stable")
-    edges = np.stack([tree.row, tree.col, tree.data], axis=1)[ascending].astype(np.float64)
+    return tree_of_edges(np.stack([tree.row, tree.col, tree.data], axis=1).astype(np.float64))
+
+
+def tree_of_edges(edges: NDArray[np.float64]) -> DensityTree:
+    """The tree of a spanning tree.
+
+    Args:
+        edges: (n - 1, 3), its edges in any order: two ends and their mutual reachability distance. Equally long ones
+            are merged in the order that they have here.
+    """
+    edges = edges[np.argsort(edges[:, 2], kind="stable")]
     return DensityTree(label(edges), edges)
 
 

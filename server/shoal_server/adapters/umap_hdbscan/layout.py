@@ -27,7 +27,6 @@ def map_points(
             stands together.
         seed: of everything random.
         optimised: does the optimisation. It gets one thread, because it is done beside the grouping.
-        optimised: does the optimisation.
 
     Returns:
         (n, 2).

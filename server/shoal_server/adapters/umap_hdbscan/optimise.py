@@ -35,8 +35,9 @@ ALL_CORES = os.cpu_count() or 1
 _NEGATIVES = 5
 #: ... and how many others share it.
 _AT_ONCE = 8
-#: Dimensions up to which :func:`_in_few_axes` is used: as many as points are grouped in, if nobody says otherwise.
-_FEW_AXES = 5
+#: Dimensions of a map, and those that points are grouped in if nobody says otherwise: up to as many, they are written
+#: out.
+_MAP_AXES, _FEW_AXES = 2, 5
 #: Parts, by the number of points from which there are so many; half as many threads can be at work.
 _PARTS = ((160_000, 16), (80_000, 8), (16_384, 4), (0, 1))
 #: Rounds between two words on how far it is, where it is one thread's work.
@@ -78,12 +79,13 @@ def optimise(
     n, r = start.shape
     order = np.random.default_rng(seed).permutation(n)
     plan = _Plan.of(graph, order)
-    few = r <= _FEW_AXES and n >= _AT_ONCE
-    points = np.zeros((_FEW_AXES if few else r, n), dtype=np.float32)
+    if r > _FEW_AXES or n < _AT_ONCE:
+        axes, move = r, _in_any_axes
+    else:
+        axes, move = (_MAP_AXES, _in_map_axes) if r <= _MAP_AXES else (_FEW_AXES, _in_few_axes)
+    points = np.zeros((axes, n), dtype=np.float32)
     points[:r] = start[order].T
     tables = _tables(*curve)
-
-    move = _in_few_axes if few else _in_any_axes
 
     def advance(begin: int, end: int, first: int, last: int) -> None:
         move(
@@ -293,6 +295,42 @@ def _in_few_axes(  # type: ignore[no-untyped-def]
                 z[i] = zi + (dz + zs * share) * step
                 v[i] = vi + (dv + vs * share) * step
                 w[i] = wi + (dw + ws * share) * step
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _in_map_axes(  # type: ignore[no-untyped-def]
+    points, heads, tails, rates, active, bounds, ranges, lowest, pulls, pushes,
+    initial_step, rounds, begin, end, first, last, seed,
+):  # fmt: skip
+    """The same in two dimensions."""
+    x, y = points[0], points[1]
+    share, highest = np.float32(_NEGATIVES / _AT_ONCE), np.int32(len(pulls) - 1)
+    for number in range(begin, end):
+        step = np.float32(initial_step * (1.0 - number / rounds))
+        for task in range(first, last):
+            state = _begun(seed, number * len(ranges) + task)
+            one, places, other, more = ranges[task]
+            offset, stop = bounds[task], bounds[task + 1]
+            count = _find_active(rates[offset:stop], number, active[offset:stop])
+            for place in range(offset, offset + count):
+                edge = offset + active[place]
+                i, j = heads[edge], tails[edge]
+                xi, yi = x[i], y[i]
+                state = _next(state)
+                others = _some_others(state, one, places, other, more)
+                xs = ys = np.float32(0)
+                for k in range(others, others + _AT_ONCE):
+                    dx, dy = xi - x[k], yi - y[k]
+                    force = pushes[_entry(dx * dx + dy * dy, lowest, highest)]
+                    xs += _held(force * dx)
+                    ys += _held(force * dy)
+                dx, dy = xi - x[j], yi - y[j]
+                force = pulls[_entry(dx * dx + dy * dy, lowest, highest)]
+                dx, dy = _held(force * dx), _held(force * dy)
+                x[j] -= dx * step
+                y[j] -= dy * step
+                x[i] = xi + (dx + xs * share) * step
+                y[i] = yi + (dy + ys * share) * step
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)

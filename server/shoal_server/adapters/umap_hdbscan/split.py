@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.linalg
 import scipy.sparse
 import scipy.sparse.csgraph
 import scipy.sparse.linalg
@@ -25,7 +26,7 @@ LOOSE = 0.1
 LOOSE_UP_TO = 120
 #: The smaller half has at least this share of the group: what only hangs on at the edge is no second group.
 SMALLEST_HALF = 0.3
-#: Up to this size all eigenvectors are computed, which is exact; beyond, only the two that are needed.
+#: Up to this size the eigenvector is computed directly; beyond, by products with the matrix.
 _DENSE = 300
 
 
@@ -115,16 +116,24 @@ def _second_eigenvector(graph: scipy.sparse.csr_matrix) -> NDArray[np.float64] |
     if parts > 1:
         # Nothing at all runs between the parts: the largest against all others is as good a cut as any.
         return np.asarray(part_of == np.argmax(np.bincount(part_of)), dtype=np.float64)
-    scale = 1.0 / np.sqrt(np.asarray(graph.sum(axis=1), dtype=np.float64).ravel())
-    normalised = scipy.sparse.diags(scale) @ graph.astype(np.float64) @ scipy.sparse.diags(scale)
-    if graph.shape[0] <= _DENSE:
-        _, vectors = np.linalg.eigh(normalised.toarray())
+    degrees = np.asarray(graph.sum(axis=1), dtype=np.float64).ravel()
+    scale = 1.0 / np.sqrt(degrees)
+    normalised = (scipy.sparse.diags(scale) @ graph.astype(np.float64) @ scipy.sparse.diags(scale)).tocsr()
+    n = len(degrees)
+    if n <= _DENSE:
+        _, vectors = scipy.linalg.eigh(normalised.toarray(), subset_by_index=[n - 2, n - 2])
     else:
+        # The first is known, and without it the second is the first.
+        first = np.sqrt(degrees / degrees.sum())
+        rest = scipy.sparse.linalg.LinearOperator(
+            (n, n), matvec=lambda x: normalised @ x - first * (first @ x), dtype=np.float64
+        )
+        begin = np.random.default_rng(0).normal(size=n)
         try:
-            _, vectors = scipy.sparse.linalg.eigsh(normalised, k=2, which="LA", v0=np.ones(graph.shape[0]))
+            _, vectors = scipy.sparse.linalg.eigsh(rest, k=1, which="LA", v0=begin)
         except scipy.sparse.linalg.ArpackNoConvergence:
             return None
-    axis: NDArray[np.float64] = vectors[:, -2] * scale
+    axis: NDArray[np.float64] = vectors[:, 0] * scale
     return axis
 
 
