@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pytest
 import scipy.sparse
@@ -122,17 +120,6 @@ def test_few_points_and_other_numbers_of_dimensions_are_moved_too(n: int, axes: 
     assert ended.shape == (n, axes)
     assert np.isfinite(ended).all()
     assert not np.array_equal(start, ended)
-
-
-@pytest.mark.parametrize("parts", [1, 2, 4, 8, 16])
-def test_in_a_tournament_every_two_meet_once_and_nobody_is_needed_twice_at_a_time(parts: int) -> None:
-    meetings = optimising._tournament(parts)
-    if parts == 1:
-        assert meetings == [(0, 0)]
-        return
-    assert sorted(tuple(sorted(pair)) for pair in meetings) == list(itertools.combinations(range(parts), 2))
-    for first in range(0, len(meetings), parts // 2):
-        assert sorted(itertools.chain(*meetings[first : first + parts // 2])) == list(range(parts))
 
 
 def test_tables_have_the_forces_of_umap_within_one_per_cent() -> None:

@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numba
 import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
+
+from shoal_server.adapters.umap_hdbscan.turns import hold, tournament
 
 #: :func:`optimise`, or what does the same in another way.
 Optimise = Callable[
@@ -39,7 +40,7 @@ _AT_ONCE = 8
 #: out.
 _MAP_AXES, _FEW_AXES = 2, 5
 #: Parts, by the number of points from which there are so many; half as many threads can be at work.
-_PARTS = ((160_000, 16), (80_000, 8), (16_384, 4), (0, 1))
+_PARTS = ((160_000, 16), (40_000, 8), (16_384, 4), (0, 1))
 #: Rounds between two words on how far it is, where it is one thread's work.
 _STRETCH = 10
 
@@ -93,17 +94,18 @@ def optimise(
             np.float32(initial_step), rounds, begin, end, first, last, np.uint64(seed),
         )  # fmt: skip
 
-    if threads == 1 or plan.at_once == 1:
+    if threads == 1 or len(plan.meetings) == 1:
         for begin in range(0, rounds, _STRETCH):
             on_fraction(begin / rounds)
-            advance(begin, min(begin + _STRETCH, rounds), 0, len(plan.ranges))
+            advance(begin, min(begin + _STRETCH, rounds), 0, len(plan.meetings))
     else:
-        with ThreadPoolExecutor(min(threads, plan.at_once)) as pool:
-            for number in range(rounds):
-                on_fraction(number / rounds)
-                for first in range(0, len(plan.ranges), plan.at_once):
-                    tasks = range(first, first + plan.at_once)
-                    list(pool.map(lambda task, number=number: advance(number, number + 1, task, task + 1), tasks))
+        hold(
+            plan.meetings,
+            rounds,
+            lambda number, task: advance(number, number + 1, task, task + 1),
+            lambda number: on_fraction(number / rounds),
+            threads,
+        )
     on_fraction(1.0)
     placed = np.empty((n, r), dtype=np.float32)
     placed[order] = points[:r].T
@@ -122,7 +124,8 @@ class _Plan:
         bounds: int64 (tasks + 1,), where each task begins.
         ranges: int64 (tasks, 4), the two parts of each: the first point, and how many points of the part have
             :data:`_AT_ONCE` from them on in it; 0, 0 if it has but one.
-        at_once: so many tasks, from a multiple of it on, have no point in common.
+        meetings: the two parts of each, in the order of
+            :func:`~shoal_server.adapters.umap_hdbscan.turns.tournament`.
     """
 
     heads: NDArray[np.int32]
@@ -131,7 +134,7 @@ class _Plan:
     active: NDArray[np.int32]
     bounds: NDArray[np.int64]
     ranges: NDArray[np.int64]
-    at_once: int
+    meetings: list[tuple[int, int]]
 
     @classmethod
     def of(cls, graph: scipy.sparse.csr_matrix, order: NDArray[np.int64]) -> _Plan:
@@ -143,7 +146,7 @@ class _Plan:
         edges = graph.tocoo()
         heads, tails = place[edges.row], place[edges.col]
         limits = np.linspace(0, n, parts + 1).astype(np.int64)
-        meetings = _tournament(parts)
+        meetings = tournament(parts)
         task_of = np.zeros((parts, parts), dtype=np.int64)
         for task, (one, other) in enumerate(meetings):
             task_of[one, other] = task_of[other, one] = task
@@ -167,20 +170,8 @@ class _Plan:
                 ],
                 dtype=np.int64,
             ),
-            at_once=max(1, parts // 2),
+            meetings=meetings,
         )
-
-
-def _tournament(parts: int) -> list[tuple[int, int]]:
-    """Every two parts once, in rounds in which each part is once; a lone part meets itself."""
-    if parts == 1:
-        return [(0, 0)]
-    ring = list(range(parts))
-    meetings = []
-    for _ in range(parts - 1):
-        meetings += [(ring[place], ring[-1 - place]) for place in range(parts // 2)]
-        ring = [ring[0], ring[-1], *ring[1:-1]]
-    return meetings
 
 
 def _tables(a: float, b: float) -> tuple[np.int32, NDArray[np.float32], NDArray[np.float32]]:
