@@ -40,6 +40,7 @@ from tests.contract.conftest import (
     numbered_images,
     opened,
     some_groupings,
+    unit_vectors,
 )
 
 EVERY = ImageFilter()
@@ -415,3 +416,28 @@ async def test_writers_and_readers_at_the_same_time(tmp_path: Path) -> None:
             tasks.create_task(read())
             tasks.create_task(read())
         assert await all_ids(store) == {str(image.id) for image, _ in images}
+
+
+@pytest.mark.parametrize("others_ask", [False, True])
+async def test_a_scan_rests_while_others_ask_for_something(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others_ask: bool
+) -> None:
+    sleep, rests = asyncio.sleep, list[float]()
+
+    async def noted(seconds: float) -> None:
+        rests.append(seconds)
+        await sleep(0)
+
+    async with opened(tmp_path) as store:
+        await store.create_collection(a_collection("photos"))
+        await store.upsert_images("photos", numbered_images(40))
+        monkeypatch.setattr(asyncio, "sleep", noted)
+        parts = 0
+        async for _ in store.scan_vectors("photos", batch=4):
+            parts += 1
+            if others_ask and parts == 3:
+                await store.query_images("photos", unit_vectors(1)[0], EVERY, 5)
+    rests = rests[: parts - 1]
+    assert parts == 10
+    # The question came between the third part and the fourth; from then on there may be more.
+    assert [rest > 0 for rest in rests] == [False, False, *[others_ask] * 7]

@@ -40,6 +40,8 @@ class Engine:
         # Whether a job ran on the event loop in this turn of it.
         self._asked = False
         self._closed = False
+        #: Jobs so far.
+        self.jobs = 0
 
     async def run(self, job: Callable[[], T]) -> T:
         """Runs a job and returns what it returns.
@@ -51,6 +53,7 @@ class Engine:
         """
         if self._closed:
             raise ShuttingDown
+        self.jobs += 1
         future = self._thread.submit(self._translated, job)
         self._jobs.add(future)
         # Also of a job that was cancelled before its turn; one that has begun is finished, whoever waits for it.
@@ -71,6 +74,7 @@ class Engine:
         if self._jobs or self._closed:
             return await self.run(job)
         self._asked = True
+        self.jobs += 1
         asyncio.get_running_loop().call_soon(self._forget_asked)
         return self._translated(job)
 

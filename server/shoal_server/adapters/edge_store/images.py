@@ -27,8 +27,10 @@ _QUERY_BATCH = 32
 _FIRST_FACETS = 1024
 #: Points that are read with their vectors at once: a thousand take 100 ms, and every search waits for as long.
 _VECTOR_BATCH = 32
-#: Seconds that a scan rests at most between two such reads.
+#: Seconds that a scan rests at most between two such reads ...
 _REST_S = 0.05
+#: ... for as long after somebody else has asked for something.
+_SHARED_S = 1.0
 
 
 class EdgeImages(Rooms):
@@ -186,10 +188,12 @@ class EdgeImages(Rooms):
     ) -> AsyncIterator[StoredVectors]:
         """The whole collection in batches, in the order of the ids.
 
-        With vectors it rests for as long as it works: the engine keeps the interpreter lock, and searches need it too.
+        With vectors it rests for as long as it works while others ask for something: the engine keeps the interpreter
+        lock, and searches need it too.
         """
         limit = min(batch, _VECTOR_BATCH) if with_vectors else batch
         after: UUID | None = None
+        jobs, shared_until = self._engine.jobs, 0.0
         while True:
             began = time.perf_counter()
             request = edge.ScrollRequest(
@@ -200,8 +204,13 @@ class EdgeImages(Rooms):
                 yield points.to_stretch(found, with_vectors)
             if after is None:
                 return
+            now = time.perf_counter()
+            # One of them was this scan's own.
+            if self._engine.jobs > jobs + 1:
+                shared_until = now + _SHARED_S
+            jobs = self._engine.jobs
             if with_vectors:
-                await asyncio.sleep(min(time.perf_counter() - began, _REST_S))
+                await asyncio.sleep(min(now - began, _REST_S) if now < shared_until else 0.0)
 
     async def set_group(self, collection: str, field: str, group_id: int | None, ids: Sequence[UUID]) -> None:
         """Writes one id (None removes it) to existing images and touches nothing else of their payload."""
