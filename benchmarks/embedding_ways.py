@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 BATCH = 32
+#: Photographs that wait for Shoal's batching at once.
+_WAITING = 64
 _WARM_UP = 4
 #: The open_clip name of what all of them run, and fastembed's.
 ARCHITECTURE = "ViT-B-32"
@@ -28,7 +30,7 @@ Embed = Callable[[Sequence[str]], int]
 
 
 def shoal(models: Path) -> Embed:
-    """Shoal's engine for the model, as a server loads it on this machine."""
+    """Shoal's engine for the model behind its batching, as a server has it on this machine."""
     return _engine(models, "fp32")
 
 
@@ -41,17 +43,25 @@ def _engine(models: Path, precision: str) -> Embed:
     import numpy as np
     import PIL.Image
 
+    from shoal_server.adapters.batching import BatchingEmbedder
     from shoal_server.bootstrap import load_engine
     from shoal_server.domain.collection import Precision
 
     engine = load_engine(f"{ARCHITECTURE}/{models / 'weights.pt'}", models / "cache", Precision(precision))
+    runner = asyncio.Runner()
+
+    async def begun() -> BatchingEmbedder:
+        # As a server has it: it is what has every core at work.
+        return await BatchingEmbedder(engine, max_queue=_WAITING).__aenter__()
+
+    embedder = runner.run(begun())
+
+    async def embedded(files: Sequence[str]) -> int:
+        pictures = await asyncio.to_thread(lambda: [np.asarray(PIL.Image.open(file).convert("RGB")) for file in files])
+        return len(await asyncio.gather(*(embedder.embed_image(picture) for picture in pictures)))
 
     def embed(files: Sequence[str]) -> int:
-        count = 0
-        for start in range(0, len(files), engine.batch_size):
-            opened = (PIL.Image.open(file).convert("RGB") for file in files[start : start + engine.batch_size])
-            count += len(engine.embed_images([engine.preprocess(np.asarray(picture)) for picture in opened]))
-        return count
+        return sum(runner.run(embedded(files[start : start + _WAITING])) for start in range(0, len(files), _WAITING))
 
     return embed
 
