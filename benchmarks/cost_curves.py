@@ -9,7 +9,8 @@ time: what is measured is Shoal, not a model. The vectors are unit vectors in 40
 ingest     images that are sent to a server: made-up JPEG files of 64 x 64 pixels, read, decoded, hashed, stored;
            seconds in all, and the server's memory. Ends at ``--ingest-up-to``.
 store      vectors that are put into the store without images, 1,024 at a time, and the search index over them, which
-           the store builds in a second process; seconds in all, and the memory of both processes.
+           the store builds in a second process from 20,000 on, where the curve jumps; seconds in all, and the memory of
+           both processes.
 search     one client asks a server for the 10 nearest of a vector, again and again, on the folder of ``store``; median
            milliseconds, and the server's memory.
 recluster  a run with default settings on the same folder, by a server that was left to rest first, from the request to
