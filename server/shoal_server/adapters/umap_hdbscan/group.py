@@ -67,7 +67,8 @@ def density_tree(points: NDArray[np.float32], graph: scipy.sparse.csr_matrix, mi
     )
     edges = np.asarray(boruvka.spanning_tree())
     # As HDBSCAN sorts them: which of equally long ones come first decides about single points.
-    return tree_of_edges(edges[np.argsort(edges[:, 2])])
+    edges = edges[np.argsort(edges[:, 2])]
+    return DensityTree(label(edges), edges)
 
 
 class _QuickTree:
