@@ -1,4 +1,4 @@
-"""``docs/benchmarks.md`` from what ``run_all.py`` has kept."""
+"""``docs/benchmarks.md`` from the published results."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ pip install -e '.[server,dev,evoc,benchmarks]'
 python benchmarks/run_all.py --data DATA             # hours; --quick: minutes; --only NAME: one of them
 ```
 
-which keeps each result in a folder (`--results`), goes on where it was interrupted, and writes what is there. `DATA` is
-a folder with `caltech30` (photographs, a folder for each kind), `clutter` (pictures of other things) and `exif` (camera
-files). Times are those of a machine that did other things too, unless its figures say how often they were repeated; the
-ratios to a peer in the same run are what to look at.
+which goes on where it was interrupted, and puts what it found in place of what is in `benchmarks/results`, from which
+this page is written. `DATA` is a folder with `caltech30` (photographs, a folder for each kind), `clutter` (pictures of
+other things) and `exif` (camera files). Times are those of a machine that did other things too, unless its figures say
+how often they were repeated; the ratios to a peer in the same run are what to look at.
 """
 _OFFLINE = """\
 * fastembed, infinity: their own weights could not be downloaded, for want of a way to a model hub. `embedding_peers.py`

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -78,6 +79,34 @@ def test_a_benchmark_that_failed_is_on_the_page() -> None:
     page = rendered([SPEED], {"speed": outcome("speed", failure="it ended with 2: out of paper")})
     assert "| [speed](#speed) | | | | **FAILED** | 2026-01-02 | 75 s |" in page
     assert "**FAILED**: it ended with 2: out of paper" in page
+
+
+def test_the_page_is_written_from_the_published_results() -> None:
+    found = {each.name: kept(run_all.PUBLISHED, each.name) for each in BENCHMARKS}
+    page = rendered(BENCHMARKS, {name: each for name, each in found.items() if each is not None})
+    assert run_all.PAGE.read_text(encoding="utf-8") == page
+
+
+def test_what_was_run_here_replaces_what_was_published_and_leaves_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_all, "BENCHMARKS", [SPEED, OTHER])
+    published, results = tmp_path / "published", tmp_path / "results"
+    for each in (published, results):
+        each.mkdir()
+    keep(published, outcome("speed", MISSED))
+    keep(published, outcome("other", UNBOUND))
+    keep(results, outcome("speed", MET))
+    page = tmp_path / "page.md"
+    places = {"--results": results, "--published": published, "--page": page}
+    monkeypatch.setattr(
+        sys, "argv", ["run_all.py", "--write", *(str(part) for pair in places.items() for part in pair)]
+    )
+    assert run_all.main() == 0
+    assert page.read_text(encoding="utf-8") == rendered(
+        [SPEED, OTHER], {"speed": outcome("speed", MET), "other": outcome("other", UNBOUND)}
+    )
+    assert kept(published, "speed") == kept(results, "speed")
 
 
 def test_other_versions_are_told_with_whom_they_concern() -> None:
