@@ -51,8 +51,9 @@ from shoal.v1.curation_service_pb2 import (
     UndoCorrectionRequest,
 )
 from shoal.v1.image_pb2 import Image
+from shoal.v1.image_service_pb2 import DeleteImageRequest
 from tests.rpc.conftest import PARENT, Served, refused, serving
-from tests.rpc.faults import slow
+from tests.rpc.faults import hold_reading, slow
 
 NO_CLUSTER = f"{PARENT}/clusters/999"
 NO_IMAGE = f"{PARENT}/images/00000000-0000-0000-0000-000000000000"
@@ -583,6 +584,26 @@ async def test_a_correction_while_a_run_is_under_way_stands(served: Served) -> N
     assert (await running).state == RUN_STATE_SUCCEEDED
     blue = {"blue": stored["blue"][1:], "stray": stored["blue"][:1]}
     assert await served.homes({**stored, **blue}) == {**homes, "red": homes["green"], "stray": ""}
+
+
+async def test_while_a_run_reads_the_vectors_nobody_waits_for_it(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored, homes, ada = await three_clusters(served)
+    with monkeypatch.context() as patched:
+        held, may_go_on = hold_reading(patched)
+        running = asyncio.create_task(served.recluster())
+        await held.wait()
+        await asyncio.wait_for(ada.merge(homes["green"], homes["red"]), 10)
+        # What comes and goes now is not in what was read, or not in what there is.
+        late = await asyncio.wait_for(served.store("blue", range(40, 42)), 10)
+        await asyncio.wait_for(served.images.DeleteImage(DeleteImageRequest(name=stored["blue"][0].name)), 10)
+        may_go_on.set()
+        assert (await running).state == RUN_STATE_SUCCEEDED
+    assert served.clusterer.before is not None
+    assert not served.clusterer.before.unchanged
+    blue = {"blue": [*stored["blue"][1:], *late]}
+    assert await served.homes({**stored, **blue}) == {**homes, "red": homes["green"]}
 
 
 async def test_two_corrections_at_the_same_time(served: Served) -> None:

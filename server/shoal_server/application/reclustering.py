@@ -155,8 +155,9 @@ class Reclustering:
         words = asyncio.create_task(self._describing.prepare())
         try:
             on_stage(RunStage.READING, 0.0)
+            # Vectors name no cluster: nobody who puts other ids in force should have to wait until all are read.
+            snapshot = await self._read(opened, scratch / "vectors.npy", on_stage)
             async with opened.gate.reading():
-                snapshot = await self._read(opened, scratch / "vectors.npy", on_stage)
                 present = await read_present(self._store, self._files, opened)
                 active = await self._active_run(opened)
             parameters = requested.complete(len(snapshot.ids))
