@@ -107,7 +107,18 @@ class OpenCollection:
         Raises:
             NotClustered: there are none yet.
         """
-        if self.clusters is None or not self.clusters.clusters:
+        active = self.clusters_of_run()
+        if not active.clusters:
+            raise NotClustered(self.id)
+        return active
+
+    def clusters_of_run(self) -> ClusterSet:
+        """The clusters in force, also where people left none of them.
+
+        Raises:
+            NotClustered: no run is in force.
+        """
+        if self.clusters is None:
             raise NotClustered(self.id)
         return self.clusters
 
