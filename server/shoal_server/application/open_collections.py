@@ -134,7 +134,7 @@ class OpenCollection:
 
 
 def check_there(opened: OpenCollection) -> None:
-    """Refuses to write to what was deleted: another collection may go by its id. The caller holds the gate.
+    """Refuses to go on with what was deleted: another collection may go by its id. The caller holds the gate.
 
     Raises:
         CollectionNotFound: it was removed.
