@@ -181,6 +181,8 @@ class Reclustering:
         # Corrections, deletions and new images may have come while the worker was busy.
         everything = await read_present(self._store, self._files, opened)
         there, present = await asyncio.to_thread(everything.of, snapshot.ids)
+        # What was deleted makes no cluster, and is in none.
+        result = replace(result, labels=np.where(there, result.labels, NOISE))
         now = present.assignments
         clusters = {} if opened.clusters is None else opened.clusters.clusters
         standing = Standing(clusters, now.cluster_ids, now.placed, now.dissolved_ids)
