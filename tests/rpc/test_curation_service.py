@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,10 @@ from shoal.v1.curation_service_pb2 import (
     UndoCorrectionRequest,
 )
 from shoal.v1.image_pb2 import Image
+from shoal.v1.image_service_pb2 import DeleteImageRequest
+from shoal_server.application import reassigning
 from tests.rpc.conftest import PARENT, Served, refused, serving
-from tests.rpc.faults import slow
+from tests.rpc.faults import hold_reading, slow
 
 NO_CLUSTER = f"{PARENT}/clusters/999"
 NO_IMAGE = f"{PARENT}/images/00000000-0000-0000-0000-000000000000"
@@ -393,6 +396,53 @@ async def test_noise_is_reassigned_only_when_asked_and_only_what_is_near(served:
             await reassign(min_similarity=wrong, validate_only=True)
 
 
+@contextmanager
+def long_search_for_homes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Images in no cluster are looked at one by one, a fifth of a second each."""
+    with monkeypatch.context() as patched:
+        patched.setattr(reassigning, "_BATCH", 1)
+        slow(patched, "query_neighbors", 0.2)
+        yield
+
+
+@pytest.mark.parametrize("validate_only", [True, False])
+async def test_while_homes_are_found_nobody_waits_and_what_others_correct_stands(
+    served: Served, monkeypatch: pytest.MonkeyPatch, validate_only: bool
+) -> None:
+    _, homes, ada = await three_clusters(served)
+    yellow = await served.store("yellow", range(20))
+    request = ReassignNoiseRequest(parent=PARENT, min_similarity=-1.0, validate_only=True)
+    nearest = (await served.curation.ReassignNoise(request)).proposals[0].cluster
+    other = next(home for home in homes.values() if home != nearest)
+    request.validate_only = validate_only
+    with long_search_for_homes(monkeypatch):
+        searching = asyncio.ensure_future(served.curation.ReassignNoise(request))
+        await asyncio.sleep(0.5)
+        await ada.move(yellow[:1], other)
+        await ada.dissolve(nearest)
+        assert not searching.done()
+        answer = await searching
+    assert answer.proposals
+    assert nearest not in {proposal.cluster for proposal in answer.proposals}
+    if not validate_only:
+        assigned = await served.assigned()
+        assert assigned[yellow[0].name] == other
+        assert yellow[0].name not in {proposal.image for proposal in answer.proposals}
+        assert all(assigned[proposal.image] == proposal.cluster for proposal in answer.proposals)
+
+
+async def test_a_search_for_homes_ends_with_its_caller(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored, homes, ada = await three_clusters(served)
+    await served.store("yellow", range(10))
+    request = ReassignNoiseRequest(parent=PARENT, min_similarity=-1.0, author="ada")
+    with long_search_for_homes(monkeypatch):
+        call = served.curation.ReassignNoise(request)
+        await asyncio.sleep(0.3)
+        call.cancel()
+        await ada.move(stored["red"][:1], homes["blue"])
+    assert [each.kind for each in await ada.corrections()] == [CORRECTION_KIND_MOVE]
+
+
 async def test_rename_with_an_author_and_undo(served: Served) -> None:
     _, homes, ada = await three_clusters(served)
     red = homes["red"]
@@ -583,6 +633,26 @@ async def test_a_correction_while_a_run_is_under_way_stands(served: Served) -> N
     assert (await running).state == RUN_STATE_SUCCEEDED
     blue = {"blue": stored["blue"][1:], "stray": stored["blue"][:1]}
     assert await served.homes({**stored, **blue}) == {**homes, "red": homes["green"], "stray": ""}
+
+
+async def test_while_a_run_reads_the_vectors_nobody_waits_for_it(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored, homes, ada = await three_clusters(served)
+    with monkeypatch.context() as patched:
+        held, may_go_on = hold_reading(patched)
+        running = asyncio.create_task(served.recluster())
+        await held.wait()
+        await asyncio.wait_for(ada.merge(homes["green"], homes["red"]), 10)
+        # What comes and goes now is not in what was read, or not in what there is.
+        late = await asyncio.wait_for(served.store("blue", range(40, 42)), 10)
+        await asyncio.wait_for(served.images.DeleteImage(DeleteImageRequest(name=stored["blue"][0].name)), 10)
+        may_go_on.set()
+        assert (await running).state == RUN_STATE_SUCCEEDED
+    assert served.clusterer.before is not None
+    assert not served.clusterer.before.unchanged
+    blue = {"blue": [*stored["blue"][1:], *late]}
+    assert await served.homes({**stored, **blue}) == {**homes, "red": homes["green"]}
 
 
 async def test_two_corrections_at_the_same_time(served: Served) -> None:

@@ -160,6 +160,27 @@ async def test_a_run_under_way_says_how_long_it_will_take(served: Served) -> Non
     assert not now.HasField("remaining")
 
 
+async def test_images_deleted_under_a_run_are_in_none_of_its_clusters(served: Served) -> None:
+    stored = await served.three_colors()
+    served.clusterer.may_go_on.clear()
+    running = asyncio.create_task(served.recluster())
+    while not served.clusterer.jobs:
+        await asyncio.sleep(0.01)
+    # All that made one cluster, and all but one of another.
+    gone = {image.name for image in [*stored["red"], *stored["green"][1:]]}
+    for name in gone:
+        await served.images.DeleteImage(DeleteImageRequest(name=name))
+    served.clusterer.may_go_on.set()
+    run = await running
+    assert run.active
+    listed = (await served.clusters.ListClusters(ListClustersRequest(parent=PARENT))).clusters
+    assert {cluster.size for cluster in listed} == {12, 1}
+    assert not gone & {image for cluster in listed for image in cluster.exemplars}
+    # Nor do they use up an id.
+    ids = {f"{PARENT}/clusters/1", f"{PARENT}/clusters/2"}
+    assert {entry.cluster for entry in run.lineage} == {cluster.name for cluster in listed} == ids
+
+
 async def test_parameters_as_asked_for_and_as_used(served: Served) -> None:
     await served.three_colors()
     run = await start(

@@ -217,7 +217,7 @@ class Correcting:
 
     async def _run(self, opened: OpenCollection, present: Present, plan: Plan, trigger: str) -> ClusteringRun:
         now = datetime.now(UTC)
-        before = opened.active_clusters()
+        before = opened.clusters_of_run()
         base = await self._store.get_run(opened.id, before.run)
         given_before = {cluster for cluster in plan.clusters_after if cluster < opened.record.next_cluster_id}
         lineage = lineage_of(present.assignments.cluster_ids, plan.cluster_ids, before.clusters, given_before)
@@ -261,7 +261,7 @@ class Correcting:
 
     async def _clusters(self, opened: OpenCollection, present: Present, plan: Plan) -> list[Cluster]:
         """The whole set: the touched clusters described anew, the others with their present sizes."""
-        before = opened.active_clusters().clusters
+        before = opened.clusters_of_run().clusters
         now = present.assignments.cluster_ids
         moved = plan.cluster_ids != now
         touched = {*now[moved].tolist(), *plan.cluster_ids[moved].tolist(), *plan.clusters_after} - {NOISE}

@@ -155,8 +155,9 @@ class Reclustering:
         words = asyncio.create_task(self._describing.prepare())
         try:
             on_stage(RunStage.READING, 0.0)
+            # Vectors name no cluster: nobody who puts other ids in force should have to wait until all are read.
+            snapshot = await self._read(opened, scratch / "vectors.npy", on_stage)
             async with opened.gate.reading():
-                snapshot = await self._read(opened, scratch / "vectors.npy", on_stage)
                 present = await read_present(self._store, self._files, opened)
                 active = await self._active_run(opened)
             parameters = requested.complete(len(snapshot.ids))
@@ -180,6 +181,8 @@ class Reclustering:
         # Corrections, deletions and new images may have come while the worker was busy.
         everything = await read_present(self._store, self._files, opened)
         there, present = await asyncio.to_thread(everything.of, snapshot.ids)
+        # What was deleted makes no cluster, and is in none.
+        result = replace(result, labels=np.where(there, result.labels, NOISE))
         now = present.assignments
         clusters = {} if opened.clusters is None else opened.clusters.clusters
         standing = Standing(clusters, now.cluster_ids, now.placed, now.dissolved_ids)

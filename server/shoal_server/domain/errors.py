@@ -646,15 +646,12 @@ class RunInProgress(Conflict):
 
 
 class ClustersChanged(Conflict):
-    """Another run became active between two pages."""
+    """Another run became active between two pages, or while a table was put together."""
 
     reason = "CLUSTERS_CHANGED"
 
-    def __init__(self, collection: str) -> None:
-        super().__init__(
-            f"the clusters of collection {collection!r} changed between two pages; start again from the first page",
-            collection=collection,
-        )
+    def __init__(self, collection: str, again: str = "start again from the first page") -> None:
+        super().__init__(f"the clusters of collection {collection!r} changed meanwhile; {again}", collection=collection)
 
 
 class RecordChanged(Conflict):
