@@ -585,6 +585,36 @@ async def test_a_correction_while_a_run_is_under_way_stands(served: Served) -> N
     assert await served.homes({**stored, **blue}) == {**homes, "red": homes["green"], "stray": ""}
 
 
+async def test_a_correction_of_images_that_came_while_a_run_is_under_way_stands(served: Served) -> None:
+    stored, homes, ada = await three_clusters(served)
+    jobs = served.clusterer.jobs
+    served.clusterer.may_go_on.clear()
+    running = asyncio.create_task(served.recluster())
+    while served.clusterer.jobs == jobs:
+        await asyncio.sleep(0.01)
+    came = await served.store("blue", range(20, 30))
+    [part] = (await ada.split_off(homes["blue"], came[:3])).clusters[1:]
+    await ada.rename(part, "Sea")
+    await ada.move(came[3:5], homes["red"])
+    await ada.move(came[5:7], "")
+    [lost] = (await ada.split_off(homes["blue"], came[7:9])).clusters[1:]
+    await ada.dissolve(lost)
+    served.clusterer.may_go_on.set()
+    run = await running
+    assert (run.state, run.summary.image_count, run.summary.cluster_count) == (RUN_STATE_SUCCEEDED, 36, 4)
+    images = {**stored, "part": came[:3], "moved": came[3:5], "out": came[5:7], "lost": came[7:9], "voted": came[9:]}
+    wanted = {**homes, "part": part, "moved": homes["red"], "out": "", "lost": "", "voted": homes["blue"]}
+    assert await served.homes(images) == wanted
+    clusters = await clusters_of(served)
+    assert (clusters[part].display_name, clusters[part].split, clusters[part].size) == ("Sea", True, 3)
+    assert clusters[homes["red"]].run_size == 14
+    # What is read by the next run stays as well.
+    assert (await served.recluster()).state == RUN_STATE_SUCCEEDED
+    del images["lost"], wanted["lost"]
+    assert await served.homes(images) == wanted
+    assert (await clusters_of(served))[part].display_name == "Sea"
+
+
 async def test_two_corrections_at_the_same_time(served: Served) -> None:
     stored, homes, ada = await three_clusters(served)
     await asyncio.gather(

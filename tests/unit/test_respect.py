@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from shoal_server.domain.cluster import NOISE, Cluster, Hold, NameSource
-from shoal_server.domain.respect import Standing, respect
+from shoal_server.domain.respect import Standing, respect, stays
 
 
 def cluster(cluster_id: int, *holds: Hold, named: bool = False) -> Cluster:
@@ -125,6 +125,37 @@ def test_a_cluster_does_not_vanish_because_another_one_is_restored() -> None:
     clusters = [cluster(0, Hold.PINNED), cluster(1, named=True), cluster(2, Hold.MERGED)]
     state = standing([0, 0, 0, 0, 0, 1, 2], *clusters)
     assert after(state, [0, 0, 0, 0, 2, 0, 1]) == [0, 0, 0, 0, 0, 1, 2]
+
+
+def test_what_came_later_stays_where_people_put_it() -> None:
+    clusters = [cluster(1), cluster(2, Hold.SPLIT), cluster(3, Hold.SPLIT), cluster(4, named=True), cluster(5)]
+    old = [1, 2, 1, 1, NOISE, NOISE, 3, 4, 5, NOISE]
+    state = standing(old, *clusters, placed=[3, 4], dissolved={5: 6})
+    seen = np.arange(len(old)) < 2
+    assert stays(state, seen).tolist() == [False] * 3 + [True] * 5 + [False] * 2
+
+
+def test_what_came_later_to_a_cluster_that_the_run_saw_is_voted_on() -> None:
+    state = standing([1, 1, 1], cluster(1, Hold.PINNED))
+    assert not stays(state, np.array([True, True, False])).any()
+
+
+def test_a_cluster_that_a_later_image_was_moved_into_does_not_vanish() -> None:
+    state = standing([1, 1, 2, 2, 2, 1], cluster(1), cluster(2), placed=[5])
+    assert after(state, [2, 2, 2, 2, 2]) == [1, 1, 2, 2, 2, 1]
+
+
+def test_a_kept_cluster_does_not_live_on_in_what_came_later_alone() -> None:
+    state = standing([1, 1, 2, 2, 1], cluster(1, Hold.SPLIT), cluster(2))
+    assert after(state, [2, 2, 2, 2]) == [1, 1, 2, 2, 1]
+
+
+def test_a_later_image_of_a_dissolved_cluster_stays_out() -> None:
+    state = standing([2, 2, NOISE], cluster(2), dissolved={2: 1})
+    respected = respect(state, np.array([2, 2], dtype=np.int64), np.zeros((2, 0), np.int64))
+    assert respected.cluster_ids.tolist() == [2, 2, NOISE]
+    assert respected.dissolved_ids.tolist() == [NOISE, NOISE, 1]
+    assert respected.changed == 0
 
 
 @given(st.lists(st.integers(-1, 3), min_size=4, max_size=30), st.data())

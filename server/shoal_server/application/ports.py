@@ -568,7 +568,8 @@ class Clusterer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RunAssignments:
-    """A run's outcome for every image it read, and for those that came while it was in force.
+    """A run's outcome for every image it read, and for those that came since: while it was in force, or while it was
+    under way if a person put them somewhere.
 
     Attributes:
         ids: of the images.

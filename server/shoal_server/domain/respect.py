@@ -11,6 +11,9 @@ A run's clusters, with their ids matched, are changed where they contradict what
 5. what a person split stays apart: images do not pass from one part to the other;
 6. an image that a person moved stays where it was put, be it in no cluster;
 7. new images of a group that was taken apart by 2 or 5 go to the part that their neighbours vote for.
+
+Images that came after the run had read the collection are voted on when it comes into force, but for those that people
+put somewhere meanwhile (:func:`stays`).
 """
 
 from __future__ import annotations
@@ -53,12 +56,31 @@ class Respected:
     Attributes:
         cluster_ids: int64 (n,), -1 for none.
         dissolved_ids: int64 (n,), as in :class:`Standing`, for the next run.
-        changed: how many images are elsewhere than the algorithm had them.
+        changed: how many of the images that the algorithm saw are elsewhere than it had them.
     """
 
     cluster_ids: NDArray[np.int64]
     dissolved_ids: NDArray[np.int64]
     changed: int
+
+
+def stays(standing: Standing, seen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Says which of the images that a run did not see stay where they are, because a person put them there.
+
+    Args:
+        standing: what people did with n images.
+        seen: bool (n,), the run saw the image.
+
+    Returns:
+        bool (n,): the images that were moved, those of dissolved clusters, those in parts of a split, and those in
+        clusters that no run may let go of and none of whose images the run saw.
+    """
+    parts = [cluster.id for cluster in standing.clusters.values() if Hold.SPLIT in cluster.holds]
+    kept = {cluster.id for cluster in standing.clusters.values() if cluster.kept}
+    unseen = kept - set(np.unique(standing.old_ids[seen]).tolist())
+    held: NDArray[np.bool_] = np.isin(standing.old_ids, [*parts, *unseen])
+    held |= standing.placed | (standing.dissolved_ids != NOISE)
+    return held & ~seen
 
 
 def respect(
@@ -69,13 +91,15 @@ def respect(
     """Makes a run's clusters agree with what people corrected.
 
     Args:
-        standing: what people did.
-        found: (n,), the run's cluster ids after matching, -1 for none.
-        neighbor_rows: (n, m), rows of each image's nearest others, best first.
+        standing: what people did with n images; those beyond the first k came later and stay where they are.
+        found: (k,), the run's cluster ids after matching, -1 for none.
+        neighbor_rows: (k, m), rows of each image's nearest others, best first.
 
     Returns:
-        The clusters. Without corrections they are as they were found.
+        The clusters of the n images. Without corrections they are as they were found.
     """
+    seen = len(found)
+    found = np.concatenate([found, np.full(len(standing.old_ids) - seen, NOISE, dtype=np.int64)])
     ids = found.copy()
     dissolved = _keep_dissolved(standing, ids)
     restored = _restore(standing, ids)
@@ -86,7 +110,8 @@ def respect(
     # The steps between may have taken the last image from what carried a cluster on.
     restored |= _restore(standing, ids)
     _vote_on_new(standing, found, ids, restored, neighbor_rows)
-    return Respected(ids, np.where(ids == NOISE, dissolved, NOISE), int((ids != found).sum()))
+    ids[seen:] = standing.old_ids[seen:]
+    return Respected(ids, np.where(ids == NOISE, dissolved, NOISE), int((ids != found)[:seen].sum()))
 
 
 def _keep_dissolved(standing: Standing, ids: NDArray[np.int64]) -> NDArray[np.int64]:
