@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -30,7 +31,11 @@ def cluster(cluster_id: int, *holds: Hold, named: bool = False) -> Cluster:
 
 
 def standing(
-    old: list[int], *clusters: Cluster, placed: list[int] | None = None, dissolved: dict[int, int] | None = None
+    old: list[int],
+    *clusters: Cluster,
+    placed: list[int] | None = None,
+    dissolved: dict[int, int] | None = None,
+    voted: list[int] | None = None,
 ) -> Standing:
     dissolved_ids = np.full(len(old), NOISE, dtype=np.int64)
     for row, cluster_id in (dissolved or {}).items():
@@ -38,6 +43,7 @@ def standing(
     return Standing(
         {each.id: each for each in clusters},
         np.array(old, dtype=np.int64),
+        ~np.isin(np.arange(len(old)), voted or []),
         np.isin(np.arange(len(old)), placed or []),
         dissolved_ids,
     )
@@ -82,6 +88,17 @@ def test_a_cluster_that_nobody_merged_may_fall_apart() -> None:
 def test_a_pinned_cluster_keeps_its_images() -> None:
     state = standing([1, 1, 1, 2, 2], cluster(1, Hold.PINNED), cluster(2))
     assert after(state, [1, 2, NOISE, 2, 1]) == [1, 1, 1, 2, 1]
+
+
+@pytest.mark.parametrize("hold", [Hold.PINNED, Hold.MERGED])
+def test_a_new_group_does_not_become_part_of_a_held_cluster_because_of_a_few_votes(hold: Hold) -> None:
+    state = standing([1] * 7 + [NOISE] * 20, cluster(1, hold), voted=list(range(4, 27)))
+    assert after(state, [1] * 4 + [9] * 23) == [1] * 4 + [9] * 23
+
+
+def test_a_wrong_vote_for_a_pinned_cluster_is_put_right() -> None:
+    state = standing([1, 1, 1, 1, 2, 2], cluster(1, Hold.PINNED), cluster(2), placed=[3], voted=[2, 3])
+    assert after(state, [1, NOISE, 2, 2, 2, 2]) == [1, 1, 2, 1, 2, 2]
 
 
 def test_a_cluster_with_a_persons_name_does_not_vanish() -> None:

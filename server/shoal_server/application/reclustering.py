@@ -184,9 +184,9 @@ class Reclustering:
         came = await asyncio.to_thread(_came_and_stay, everything, snapshot, clusters)
         there, present = await asyncio.to_thread(everything.of, snapshot.ids + came)
         now = present.assignments
-        standing = _standing(now, clusters)
+        standing = _standing(present, clusters)
         match, respected = await asyncio.to_thread(
-            _matched, standing, present.read, now.last_ids, result, opened.record.next_cluster_id
+            _matched, standing, now.last_ids, result, opened.record.next_cluster_id
         )
         thresholds = await asyncio.to_thread(
             leave_one_out_thresholds,
@@ -342,8 +342,9 @@ def _before(
     return before, np.where(known.cluster_ids == NOISE, outside, known.cluster_ids)
 
 
-def _standing(known: RunAssignments, clusters: Mapping[int, Cluster]) -> Standing:
-    return Standing(clusters, known.cluster_ids, known.placed, known.dissolved_ids)
+def _standing(present: Present, clusters: Mapping[int, Cluster]) -> Standing:
+    now = present.assignments
+    return Standing(clusters, now.cluster_ids, present.read, now.placed, now.dissolved_ids)
 
 
 def _came_and_stay(everything: Present, snapshot: Snapshot, clusters: Mapping[int, Cluster]) -> list[UUID]:
@@ -352,7 +353,7 @@ def _came_and_stay(everything: Present, snapshot: Snapshot, clusters: Mapping[in
         return []
     known = set(snapshot.ids)
     seen = np.array([identity in known for identity in everything.ids], np.bool_)
-    rows = np.flatnonzero(stays(_standing(everything.assignments, clusters), seen))
+    rows = np.flatnonzero(stays(_standing(everything, clusters), seen))
     return [everything.ids[row] for row in rows.tolist()]
 
 
@@ -363,15 +364,14 @@ def _with_unknown(values: NDArray[np.float32], n: int) -> NDArray[np.float32]:
 
 def _matched(
     standing: Standing,
-    read: NDArray[np.bool_],
     last_ids: NDArray[np.int64],
     result: ClusteringResult,
     next_id: int,
 ) -> tuple[IdentityMatch, Respected]:
     """Hands the ids on, and lets people's corrections win."""
     # A cluster is what a run put together: an image that was only voted into it does not say which one it is.
-    clustered = np.where(read, standing.old_ids, NOISE)[: len(result.labels)]
-    last_ids = np.where(read, last_ids, NOISE)[: len(result.labels)]
+    clustered = np.where(standing.read, standing.old_ids, NOISE)[: len(result.labels)]
+    last_ids = np.where(standing.read, last_ids, NOISE)[: len(result.labels)]
     match = match_identities(clustered, result.labels, next_id, last_ids)
     respected = respect(standing, match.cluster_ids(result.labels), result.neighbor_rows)
     # A new id that went to nobody in the end is not used up.

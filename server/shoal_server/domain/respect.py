@@ -12,6 +12,9 @@ A run's clusters, with their ids matched, are changed where they contradict what
 6. an image that a person moved stays where it was put, be it in no cluster;
 7. new images of a group that was taken apart by 2 or 5 go to the part that their neighbours vote for.
 
+In 3 and 4 only those images count that a run or a person put where they are: a vote may be wrong, and a few votes for a
+pinned cluster must not make all of a new group a part of it.
+
 Images that came after the run had read the collection are voted on when it comes into force, but for those that people
 put somewhere meanwhile (:func:`stays`).
 """
@@ -38,6 +41,7 @@ class Standing:
     Attributes:
         clusters: those in force, by id.
         old_ids: int64 (n,), the cluster of each image, -1 for none.
+        read: bool (n,), the run in force read the image; where others are was decided by a vote, or by a person.
         placed: bool (n,), a person put the image where it is.
         dissolved_ids: int64 (n,), the cluster that a person dissolved and whose group the image belongs to, -1 for
             none.
@@ -45,8 +49,14 @@ class Standing:
 
     clusters: Mapping[int, Cluster]
     old_ids: NDArray[np.int64]
+    read: NDArray[np.bool_]
     placed: NDArray[np.bool_]
     dissolved_ids: NDArray[np.int64]
+
+    @property
+    def settled_ids(self) -> NDArray[np.int64]:
+        """int64 (n,), the cluster of each image that a run or a person put there, -1 for none."""
+        return np.where(self.read | self.placed, self.old_ids, NOISE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,19 +157,21 @@ def _keep_together(standing: Standing, ids: NDArray[np.int64]) -> None:
     whole = {c.id for c in standing.clusters.values() if c.holds & {Hold.MERGED, Hold.PINNED}}
     if not whole:
         return
+    settled = standing.settled_ids
     for cluster in np.unique(ids).tolist():
         if cluster == NOISE or cluster in standing.clusters:
             continue
         rows = ids == cluster
-        before, counts = np.unique(standing.old_ids[rows & (standing.old_ids != NOISE)], return_counts=True)
+        before, counts = np.unique(settled[rows & (settled != NOISE)], return_counts=True)
         if len(before) and before[np.argmax(counts)] in whole and counts.max() >= MOST * counts.sum():
             ids[rows] = before[np.argmax(counts)]
 
 
 def _keep_images(standing: Standing, ids: NDArray[np.int64]) -> None:
+    settled = standing.settled_ids
     for cluster in standing.clusters.values():
         if Hold.PINNED in cluster.holds:
-            ids[standing.old_ids == cluster.id] = cluster.id
+            ids[settled == cluster.id] = cluster.id
 
 
 def _keep_apart(standing: Standing, ids: NDArray[np.int64]) -> set[int]:
