@@ -26,14 +26,17 @@ class Present:
         read: bool (n,), the run in force read it; what it knows of the others is nothing.
         assignments: as the points and that run have it: cluster, place and moment are those on the points, where the
             cluster is in force.
-        gone: how many images that run read that are there no more.
     """
 
     captured_at: list[str | None]
     locations: list[Location | None]
     read: NDArray[np.bool_]
     assignments: RunAssignments
-    gone: int = 0
+
+    @property
+    def gone(self) -> int:
+        """How many images that run read that are there no more."""
+        return self.assignments.gone
 
     @property
     def ids(self) -> list[UUID]:
@@ -84,8 +87,9 @@ async def read_present(store: Store, files: RunFiles, opened: OpenCollection) ->
         dissolved_ids=assignments.dissolved_ids,
         place_ids=place_ids,
         moment_ids=moment_ids,
+        gone=found.gone + int((~np.isnan(found.coordinates[:, 0])).sum() - read.sum()),
     )
-    return Present(captured_at, locations, read, assignments, gone=len(found.ids) - int(known.sum()))
+    return Present(captured_at, locations, read, assignments)
 
 
 async def active_assignments(files: RunFiles, opened: OpenCollection) -> RunAssignments:
