@@ -570,6 +570,21 @@ async def test_all_of_them_survive_three_reclusterings_with_growing_data(served:
         assert await served.homes(grown) == {color: wanted[color] for color in grown}
 
 
+async def test_only_parts_of_the_same_split_are_kept_apart(served: Served) -> None:
+    stored, homes, ada = await three_clusters(served)
+    red, blue = stored["red"], stored["blue"]
+    [red_part] = (await ada.split_off(homes["red"], red[:4])).clusters[1:]
+    [blue_part] = (await ada.split_off(homes["blue"], blue[:4])).clusters[1:]
+    groups = [red[5:11], red[:5], blue[4:] + red[11:], blue[:4], stored["green"]]
+    label_of = {image.name: label for label, group in enumerate(groups) for image in group}
+    in_order = np.array([label_of[name] for name in sorted(label_of)], dtype=np.int64)
+    served.clusterer.groups = lambda vectors: in_order
+    assert (await served.recluster()).state == RUN_STATE_SUCCEEDED
+    images = {"red": red[4:11], "red part": red[:4], "blue": blue[4:] + red[11:], "blue part": blue[:4]}
+    wanted = {"red": homes["red"], "red part": red_part, "blue": homes["blue"], "blue part": blue_part}
+    assert await served.homes(images) == wanted
+
+
 async def test_a_correction_while_a_run_is_under_way_stands(served: Served) -> None:
     stored, homes, ada = await three_clusters(served)
     jobs = served.clusterer.jobs

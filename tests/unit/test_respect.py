@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import numpy as np
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from shoal_server.domain.cluster import NOISE, Cluster, Hold, NameSource
-from shoal_server.domain.respect import Standing, respect, stays
+from shoal_server.domain.correction import Correction, CorrectionKind
+from shoal_server.domain.respect import Standing, families_of, respect, stays
 
 
 def cluster(cluster_id: int, *holds: Hold, named: bool = False) -> Cluster:
@@ -36,6 +38,7 @@ def standing(
     placed: list[int] | None = None,
     dissolved: dict[int, int] | None = None,
     voted: list[int] | None = None,
+    families: Sequence[frozenset[int]] = (),
 ) -> Standing:
     dissolved_ids = np.full(len(old), NOISE, dtype=np.int64)
     for row, cluster_id in (dissolved or {}).items():
@@ -46,7 +49,13 @@ def standing(
         ~np.isin(np.arange(len(old)), voted or []),
         np.isin(np.arange(len(old)), placed or []),
         dissolved_ids,
+        families,
     )
+
+
+def correction(kind: CorrectionKind, *clusters: int, undone: bool = False) -> Correction:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    return Correction("c", kind, "ada", at, clusters, 1, "", (), undone_at=at if undone else None)
 
 
 def after(state: Standing, found: list[int], neighbors: NDArray[np.int64] | None = None) -> list[int]:
@@ -112,14 +121,37 @@ def test_a_nameless_cluster_may_vanish() -> None:
 
 
 def test_what_was_split_stays_apart_and_new_images_go_to_the_side_they_look_like() -> None:
-    state = standing([1, 1, 1, 2, 2, 2, NOISE, NOISE], cluster(1, Hold.SPLIT), cluster(2, Hold.SPLIT))
+    parts = cluster(1, Hold.SPLIT), cluster(2, Hold.SPLIT)
+    state = standing([1, 1, 1, 2, 2, 2, NOISE, NOISE], *parts, families=[frozenset({1, 2})])
     neighbors = np.array([[1, 2], [0, 2], [0, 1], [4, 5], [3, 5], [3, 4], [3, 4], [0, 1]], dtype=np.int64)
     assert after(state, [1] * 8, neighbors) == [1, 1, 1, 2, 2, 2, 2, 1]
 
 
 def test_images_do_not_stray_from_one_part_of_a_split_to_another() -> None:
-    state = standing([1, 1, 1, 2, 2, 2], cluster(1, Hold.SPLIT), cluster(2, Hold.SPLIT))
+    parts = cluster(1, Hold.SPLIT), cluster(2, Hold.SPLIT)
+    state = standing([1, 1, 1, 2, 2, 2], *parts, families=[frozenset({1, 2})])
     assert after(state, [1, 1, 2, 2, 2, 1]) == [1, 1, 1, 2, 2, 2]
+
+
+def test_images_pass_between_parts_of_different_splits() -> None:
+    parts = [cluster(each, Hold.SPLIT) for each in (1, 2, 3, 4)]
+    state = standing([1, 1, 1, 2, 3, 4], *parts, families=[frozenset({1, 2}), frozenset({3, 4})])
+    assert after(state, [1, 2, 3, 2, 3, 4]) == [1, 1, 3, 2, 3, 4]
+
+
+def test_families_are_of_splits_that_stand_and_of_what_was_merged_with_their_parts() -> None:
+    split, merge, move = CorrectionKind.SPLIT, CorrectionKind.MERGE, CorrectionKind.MOVE
+    done = [
+        correction(split, 1, 2),
+        correction(split, 3, 4),
+        correction(move, 1, 3),
+        correction(split, 5, 6, undone=True),
+        correction(split, 2, 7, 8),
+        correction(merge, 9, 4),
+        correction(merge, 1, 9, undone=True),
+    ]
+    assert set(families_of(done)) == {frozenset({1, 2, 7, 8}), frozenset({3, 4, 9})}
+    assert set(families_of(reversed(done))) == set(families_of(done))
 
 
 def test_what_was_dissolved_is_not_found_again_nor_its_newcomers() -> None:

@@ -35,7 +35,7 @@ from shoal_server.domain.filters import ImageFilter
 from shoal_server.domain.identity import IdentityMatch, match_identities
 from shoal_server.domain.lineage import Lineage, LineageKind, lineage_of
 from shoal_server.domain.plausibility import Change, objections
-from shoal_server.domain.respect import Respected, Standing, respect, stays
+from shoal_server.domain.respect import Respected, Standing, families_of, respect, stays
 from shoal_server.domain.run import (
     MIN_IMAGES,
     ClusteringParameters,
@@ -184,7 +184,8 @@ class Reclustering:
         came = await asyncio.to_thread(_came_and_stay, everything, snapshot, clusters)
         there, present = await asyncio.to_thread(everything.of, snapshot.ids + came)
         now = present.assignments
-        standing = _standing(present, clusters)
+        families = families_of(await self._store.list_corrections(opened.id))
+        standing = replace(_standing(present, clusters), families=families)
         match, respected = await asyncio.to_thread(
             _matched, standing, now.last_ids, result, opened.record.next_cluster_id
         )

@@ -8,7 +8,7 @@ A run's clusters, with their ids matched, are changed where they contradict what
 3. what a person merged or pinned does not fall apart: a new cluster, at least half of whose formerly clustered images
    come from it, becomes part of it;
 4. a pinned cluster keeps its images;
-5. what a person split stays apart: images do not pass from one part to the other;
+5. what a person split stays apart: images do not pass from one part to another of the same split;
 6. an image that a person moved stays where it was put, be it in no cluster;
 7. new images of a group that was taken apart by 2 or 5 go to the part that their neighbours vote for.
 
@@ -21,13 +21,14 @@ put somewhere meanwhile (:func:`stays`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shoal_server.domain.cluster import NOISE, Cluster, Hold
+from shoal_server.domain.correction import Correction, CorrectionKind
 from shoal_server.domain.voting import NEIGHBORS
 
 #: The share of a group that decides to whom it belongs.
@@ -45,6 +46,7 @@ class Standing:
         placed: bool (n,), a person put the image where it is.
         dissolved_ids: int64 (n,), the cluster that a person dissolved and whose group the image belongs to, -1 for
             none.
+        families: clusters that were one before people split them (:func:`families_of`).
     """
 
     clusters: Mapping[int, Cluster]
@@ -52,6 +54,7 @@ class Standing:
     read: NDArray[np.bool_]
     placed: NDArray[np.bool_]
     dissolved_ids: NDArray[np.int64]
+    families: Sequence[frozenset[int]] = ()
 
     @property
     def settled_ids(self) -> NDArray[np.int64]:
@@ -72,6 +75,23 @@ class Respected:
     cluster_ids: NDArray[np.int64]
     dissolved_ids: NDArray[np.int64]
     changed: int
+
+
+def families_of(corrections: Iterable[Correction]) -> tuple[frozenset[int], ...]:
+    """Which clusters are parts of the same split, or of splits of its parts.
+
+    What parts were merged with is in their family: images of the other parts do not pass to it.
+
+    Args:
+        corrections: all there were; those that were undone do not count.
+    """
+    families: list[frozenset[int]] = []
+    for correction in corrections:
+        if correction.undone_at is None and correction.kind in (CorrectionKind.SPLIT, CorrectionKind.MERGE):
+            related = [family for family in families if not family.isdisjoint(correction.clusters)]
+            families = [family for family in families if family.isdisjoint(correction.clusters)]
+            families.append(frozenset(correction.clusters).union(*related))
+    return tuple(families)
 
 
 def stays(standing: Standing, seen: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -176,8 +196,12 @@ def _keep_images(standing: Standing, ids: NDArray[np.int64]) -> None:
 
 def _keep_apart(standing: Standing, ids: NDArray[np.int64]) -> set[int]:
     """Sends images back that passed from one part of a split to another; says to which clusters."""
-    parts = [cluster.id for cluster in standing.clusters.values() if Hold.SPLIT in cluster.holds]
-    strayed = np.isin(standing.old_ids, parts) & np.isin(ids, parts) & (ids != standing.old_ids)
+    split = {cluster.id for cluster in standing.clusters.values() if Hold.SPLIT in cluster.holds}
+    strayed = np.zeros(len(ids), np.bool_)
+    for family in standing.families:
+        parts = list(family & split)
+        if len(parts) > 1:
+            strayed |= np.isin(standing.old_ids, parts) & np.isin(ids, parts) & (ids != standing.old_ids)
     ids[strayed] = standing.old_ids[strayed]
     return set(standing.old_ids[strayed].tolist())
 
