@@ -51,6 +51,7 @@ from shoal.v1.curation_service_pb2 import (
     UndoCorrectionRequest,
 )
 from shoal.v1.image_pb2 import Image
+from shoal.v1.image_service_pb2 import DeleteImageRequest
 from tests.rpc.conftest import PARENT, Served, refused, serving
 from tests.rpc.faults import slow
 
@@ -628,6 +629,23 @@ async def test_a_correction_of_images_that_came_while_a_run_is_under_way_stands(
     del images["lost"], wanted["lost"]
     assert await served.homes(images) == wanted
     assert (await clusters_of(served))[part].display_name == "Sea"
+
+
+async def test_an_image_that_was_deleted_and_sent_again_is_not_held_where_the_vote_puts_it(served: Served) -> None:
+    stored, homes, ada = await three_clusters(served)
+    red = stored["red"]
+    await ada.move(red[:1], homes["blue"])
+    await ada.move(red[1:2], "")
+    for image in red[:2]:
+        await served.images.DeleteImage(DeleteImageRequest(name=image.name))
+    assert [image.name for image in await served.store("red", [0, 1])] == [image.name for image in red[:2]]
+    assert await served.homes({"red": red}) == {"red": homes["red"]}
+    label_of = {image.name: label for label, color in enumerate(stored) for image in stored[color]}
+    label_of |= {image.name: label_of[stored["green"][0].name] for image in red[:2]}
+    in_order = np.array([label_of[name] for name in sorted(label_of)], dtype=np.int64)
+    served.clusterer.groups = lambda vectors: in_order
+    assert (await served.recluster()).state == RUN_STATE_SUCCEEDED
+    assert await served.homes({"red": red[2:], "green": red[:2]}) == {"red": homes["red"], "green": homes["green"]}
 
 
 async def test_two_corrections_at_the_same_time(served: Served) -> None:
