@@ -37,6 +37,7 @@ def assignments(n: int = 5, seed: int = 0, r: int = 3) -> RunAssignments:
         dissolved_ids=rng.integers(-1, 3, size=n),
         place_ids=rng.integers(-1, 3, size=n),
         moment_ids=rng.integers(-1, 3, size=n),
+        gone=seed + 2,
     )
 
 
@@ -81,9 +82,9 @@ def local(tmp_path: Path) -> Iterator[ParquetRunFiles]:
 
 
 def assert_same(got: RunAssignments, want: RunAssignments) -> None:
-    assert got.ids == want.ids
+    assert (got.ids, got.gone) == (want.ids, want.gone)
     for each in fields(RunAssignments):
-        if each.name == "ids":
+        if each.name in ("ids", "gone"):
             continue
         got_array, want_array = getattr(got, each.name), getattr(want, each.name)
         assert got_array.dtype == want_array.dtype, each.name
@@ -129,6 +130,7 @@ async def test_a_file_of_the_first_version_is_read(files: ParquetRunFiles, spot:
         dissolved_ids=none,
         place_ids=none,
         moment_ids=none,
+        gone=0,
     )
     schema = pa.schema(
         [

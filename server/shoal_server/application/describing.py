@@ -65,16 +65,23 @@ class Describing:
         if self._words.readable:
             await self._words.vectors()
 
-    async def all(self, scene: Scene, before: Mapping[int, Cluster], thresholds: Mapping[int, float]) -> list[Cluster]:
+    async def all(
+        self,
+        scene: Scene,
+        others: Mapping[int, Cluster],
+        before: Mapping[int, Cluster],
+        thresholds: Mapping[int, float],
+    ) -> list[Cluster]:
         """The records of all clusters of a scene, by id.
 
         Args:
-            scene: the whole collection.
+            scene: all images that a run read.
+            others: clusters that stay as they are, none of whose images it read.
             before: the clusters that were in force.
-            thresholds: by cluster id, of every cluster.
+            thresholds: by cluster id, of every cluster of the scene.
         """
         wanted = np.unique(scene.cluster_ids[scene.cluster_ids != NOISE]).tolist()
-        return await self.some(scene, wanted, {}, before, thresholds, keep_names=False)
+        return await self.some(scene, wanted, others, before, thresholds, keep_names=False)
 
     async def some(
         self,

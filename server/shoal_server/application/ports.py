@@ -568,7 +568,8 @@ class Clusterer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RunAssignments:
-    """A run's outcome for every image it read, and for those that came while it was in force.
+    """A run's outcome for every image it read, and for those that came since: while it was in force, or while it was
+    under way if a person put them somewhere.
 
     Attributes:
         ids: of the images.
@@ -581,6 +582,8 @@ class RunAssignments:
         dissolved_ids: int64 (n,), the cluster that a person dissolved and whose group it belongs to, -1 for none.
         place_ids: int64 (n,), -1 for none.
         moment_ids: int64 (n,), -1 for none.
+        gone: how many images that the run read were deleted since and are not among the n; a file that is written again
+            without them says so.
     """
 
     ids: list[UUID]
@@ -593,6 +596,7 @@ class RunAssignments:
     dissolved_ids: NDArray[np.int64]
     place_ids: NDArray[np.int64]
     moment_ids: NDArray[np.int64]
+    gone: int = 0
 
 
 class RunFiles(Protocol):

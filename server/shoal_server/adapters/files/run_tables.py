@@ -16,6 +16,7 @@ from shoal_server.domain.correction import Moves
 ROWS_AT_ONCE = 65_536
 
 _REDUCED_DIMENSIONS = b"shoal.reduced_dimensions"
+_GONE = b"shoal.gone"
 
 _SCHEMA = pa.schema(
     [
@@ -60,7 +61,9 @@ def to_table(assignments: RunAssignments) -> pa.Table:
             "moment_id": _optional_id_column(assignments.moment_ids),
         },
         # Rows without a value do not tell how long one would be.
-        schema=_SCHEMA.with_metadata({_REDUCED_DIMENSIONS: str(assignments.reduced.shape[1])}),
+        schema=_SCHEMA.with_metadata(
+            {_REDUCED_DIMENSIONS: str(assignments.reduced.shape[1]), _GONE: str(assignments.gone)}
+        ),
     )
 
 
@@ -81,6 +84,7 @@ def from_table(table: pa.Table) -> RunAssignments:
         dissolved_ids=_optional_ids(table, "dissolved_id") if complete else np.full(n, NOISE, dtype=np.int64),
         place_ids=_optional_ids(table, "place_id") if complete else np.full(n, NOISE, dtype=np.int64),
         moment_ids=_optional_ids(table, "moment_id") if complete else np.full(n, NOISE, dtype=np.int64),
+        gone=int((table.schema.metadata or {}).get(_GONE, 0)),
     )
 
 
