@@ -19,7 +19,7 @@ from shoal_client.cli.group import FAILURE, INTERRUPTED
 from shoal_client.cli.ingest_plan import STDIN, Plan
 from shoal_client.cli.ingest_tally import Tally
 from shoal_client.cli.options import DEFAULT_COLLECTION, CollectionOption, JsonOption, ServerOption, opened
-from shoal_client.cli.output import complain
+from shoal_client.cli.output import complain, warn
 from shoal_client.cli.storing import Manner, store
 from shoal_client.errors import NotFound
 from shoal_client.sources import BadSource, Common, NearDuplicates, NewImage
@@ -122,7 +122,8 @@ def ingest(
         typer.Option(
             "--retry",
             metavar="FILE",
-            help="Ingest those that failed, from a file of --failures; given to both, it keeps what still fails.",
+            help="Ingest those that failed, from a file of --failures, with the tags and attributes and the --drop-gps "
+            "of then; given to both, it keeps what still fails.",
             rich_help_panel=_AGAIN,
         ),
     ] = None,
@@ -202,16 +203,20 @@ def ingest(
         raise typer.BadParameter("--ray-workers and --ray-gpus go with --ray")
     manner = Manner(
         Common(tuple(tag or ()), dict(map(attribute, attributes or ())), by_uri),
-        drop_location=drop_gps,
+        drop_location=drop_gps or plan.drops_location,
         near_duplicates=near_duplicates,
         journal=None if no_journal else journal or default_journal(),
     )
-    tally = Tally(as_json=as_json, left_out=plan.left_out, drop_location=drop_gps)
+    tally = Tally(as_json=as_json, left_out=plan.left_out, drop_location=manner.drop_location)
+    if manner.drop_location and not drop_gps:
+        warn(f"stored without where they were taken, as {retry} says", tally.console)
     everything_tried = False
     try:
         with ExitStack() as stack:
             if failures is not None:
-                tally.failures = stack.enter_context(FailureFile(failures, plan.retry, manner.common))
+                tally.failures = stack.enter_context(
+                    FailureFile(failures, plan.retry, manner.common, drop_location=manner.drop_location)
+                )
             stack.callback(tally.show)
             if ray:
                 workers = Workers(ray_workers, ray_gpus, ray_reads, ray_address)
