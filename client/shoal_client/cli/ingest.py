@@ -183,7 +183,8 @@ def ingest(
 ) -> None:
     """Stores images, each once. What is stored already is not even read again: an interrupted ingest is repeated.
 
-    Exit code 0: all are in; 3: some failed, each named on stderr, and the others are in; 1: none is in.
+    Exit code 0: all are in; 3: some failed, each named on stderr, and the others are in; 1: none is in, or it did not
+    get to its end; what was stored until then stays.
     """
     given = paths or []
     if "" in given:
