@@ -320,6 +320,13 @@ def test_options_that_make_no_sense(shoal: Shoal, arguments: list[str], words: s
     assert words in shoal(*arguments, code=2).stderr
 
 
+def test_a_cluster_of_workers_for_other_programs_is_no_mistake(
+    shoal: Shoal, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    assert shoal.sums(photos)["stored"] == 3
+
+
 def test_help_has_its_panels(shoal: Shoal) -> None:
     text = shoal("--help").stdout
     for panel in (

@@ -15,6 +15,7 @@ from shoal_client.bulk.journal import default_journal
 from shoal_client.bulk.values import attribute
 from shoal_client.bulk.watch import FolderWatch
 from shoal_client.cli.bulk_ingest import Workers, check_alone, is_url, store_with_workers
+from shoal_client.cli.connecting import on_command_line
 from shoal_client.cli.group import FAILURE, INTERRUPTED
 from shoal_client.cli.ingest_plan import STDIN, Plan
 from shoal_client.cli.ingest_tally import Tally
@@ -37,6 +38,7 @@ _WORKERS = "By several workers, straight into a Qdrant server"
 
 
 def ingest(
+    context: typer.Context,
     paths: Annotated[
         list[str] | None,
         typer.Argument(
@@ -200,8 +202,8 @@ def ingest(
     check(plan, urls, watch=watch, journal=journal, no_journal=no_journal)
     if ray:
         check_alone(plan, watch=watch, by_uri=by_uri, journal=journal)
-    elif ray_workers is not None or ray_gpus:
-        raise typer.BadParameter("--ray-workers and --ray-gpus go with --ray")
+    else:
+        refuse_without_ray(context)
     manner = Manner(
         Common(tuple(tag or ()), dict(map(attribute, attributes or ())), by_uri),
         drop_location=drop_gps or plan.drops_location,
@@ -252,6 +254,17 @@ def check(plan: Plan, urls: Sequence[str], *, watch: bool, journal: Path | None,
         raise typer.BadParameter("give one of --journal FILE and --no-journal")
     if watch and not plan.folders:
         raise typer.BadParameter("--watch needs a folder among the paths")
+
+
+def refuse_without_ray(context: typer.Context) -> None:
+    """Refuses what is said of workers where there are none; RAY_ADDRESS may be set for other programs.
+
+    Raises:
+        typer.BadParameter: something is.
+    """
+    for name in ("ray_workers", "ray_gpus", "ray_reads", "ray_address"):
+        if on_command_line(context, name):
+            raise typer.BadParameter(f"--{name.replace('_', '-')} goes with --ray")
 
 
 def found(plan: Plan, tally: Tally, *, may_be_empty: bool) -> Iterator[NewImage | BadSource] | None:
