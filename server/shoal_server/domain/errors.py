@@ -689,7 +689,7 @@ class WrongCredentials(Unauthenticated):
     reason = "WRONG_CREDENTIALS"
 
     def __init__(self, problem: str) -> None:
-        super().__init__(f"{problem}; give a valid API key with SHOAL_API_KEY or --api-key-file")
+        super().__init__(f"{problem}; give a valid API key (SHOAL_API_KEY or --api-key-file; api_key=... in Python)")
 
 
 class Forbidden(ShoalError):
