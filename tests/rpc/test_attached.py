@@ -44,6 +44,7 @@ from shoal.v1.image_service_pb2 import (
 )
 from shoal_server import bootstrap
 from shoal_server.adapters.qdrant_store import QdrantStore
+from shoal_server.application.ports import Before
 from shoal_server.domain.point_ids import image_of_point
 from shoal_server.settings import Settings
 from tests.rpc.conftest import Served, refused, serving
@@ -365,6 +366,32 @@ async def test_a_point_that_is_put_in_again_is_assigned_again(served: Served, qd
     assert KEY not in ((await qdrant.retrieve("birds", [1]))[0].payload or {})
     await until_assigned(served, sum(counted.values()))
     assert await as_qdrant_counts(qdrant) == counted
+
+
+async def test_a_vector_that_is_changed_under_its_point_is_seen_by_the_next_run(
+    served: Served, qdrant: AsyncQdrantClient
+) -> None:
+    async def keys(*numbers: int) -> list[Any]:
+        return [(each.payload or {})[KEY] for each in await qdrant.retrieve("birds", numbers)]
+
+    async def known() -> Before:
+        assert (await served.recluster(BIRDS)).state == RUN_STATE_SUCCEEDED
+        assert served.clusterer.before is not None
+        return served.clusterer.before
+
+    wren, heron = await keys(1, 5)
+    assert wren != heron
+    assert (await known()).unchanged
+    # The wren turns out to be a heron; its point keeps the key.
+    vector = {"image": vectors_of(0, 1, seed=5)[0].tolist()}
+    await qdrant.update_vectors("birds", [models.PointVectors(id=1, vector=vector)], wait=True)
+    assert await keys(1) == [wren]
+    then = await known()
+    assert not then.unchanged
+    assert np.count_nonzero(then.cluster_ids == -1) == 20 + 1, "those that are like nothing else, and the one"
+    assert np.isnan(then.reduced).all(axis=1).sum() == 1
+    assert await keys(1) == [heron]
+    assert (await known()).unchanged
 
 
 async def test_without_clean_the_ids_stay_and_the_collection_can_be_attached_under_another_key(
