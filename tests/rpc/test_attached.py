@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ from shoal.v1.image_service_pb2 import (
 )
 from shoal_server import bootstrap
 from shoal_server.adapters.qdrant_store import QdrantStore
+from shoal_server.application import describing
 from shoal_server.application.ports import Before
 from shoal_server.domain.point_ids import image_of_point
 from shoal_server.settings import Settings
@@ -288,6 +290,24 @@ async def clusters_by_name(served: Served) -> dict[str, str]:
 
 async def test_clusters_of_an_unknown_model_are_named_by_what_their_points_say(served: Served) -> None:
     assert set(await clusters_by_name(served)) == {f"species: {each}" for each in SPECIES}
+
+
+async def test_the_server_answers_while_clusters_are_named_by_what_their_points_say(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, answered = threading.Event(), threading.Event()
+
+    def waiting(*args: Any) -> dict[int, Any]:
+        asked.set()
+        assert answered.wait(10)
+        return {}
+
+    monkeypatch.setattr(describing, "time_and_place_hints", waiting)
+    run = asyncio.create_task(served.recluster(BIRDS))
+    assert await asyncio.to_thread(asked.wait, 10)
+    await served.collections.GetCollection(GetCollectionRequest(name=BIRDS))
+    answered.set()
+    assert (await run).state == RUN_STATE_SUCCEEDED
 
 
 async def test_a_merge_and_a_rollback_write_the_key_and_nothing_else(served: Served, qdrant: AsyncQdrantClient) -> None:

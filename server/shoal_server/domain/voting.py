@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal_server.domain.cluster import NOISE
+from shoal_server.domain.cluster import NOISE, members_of
 
 #: How many neighbours vote. 10 and 20 do as well within a percent.
 NEIGHBORS = 15
@@ -150,8 +150,7 @@ def thresholds_within(vectors: NDArray[np.float32], cluster_ids: NDArray[np.int6
         A threshold, -1 to 1, for every cluster id among ``cluster_ids``.
     """
     thresholds = {}
-    for cluster in np.unique(cluster_ids).tolist():
-        rows = np.flatnonzero(cluster_ids == cluster)
+    for cluster, rows in members_of(cluster_ids).items():
         sample = rows[np.linspace(0, len(rows) - 1, min(len(rows), _SAMPLE)).astype(np.int64)]
         if len(rows) < 2:
             thresholds[cluster] = prior
@@ -161,9 +160,7 @@ def thresholds_within(vectors: NDArray[np.float32], cluster_ids: NDArray[np.int6
     return thresholds
 
 
-def _nearness(
-    vectors: NDArray[np.float32], sample: NDArray[np.int64], rows: NDArray[np.int64]
-) -> NDArray[np.float32]:
+def _nearness(vectors: NDArray[np.float32], sample: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.float32]:
     """How similar the nearest of some rows are to each row of the sample, itself aside: the mean of as many as vote."""
     left_out = vectors[sample]
     nearest = np.full((len(sample), min(NEIGHBORS, len(rows) - 1)), -np.inf, dtype=np.float32)
