@@ -379,6 +379,20 @@ async def test_what_only_shoals_own_images_can_have_done_to_them_is_refused(
     assert await everything(qdrant) == before
 
 
+async def test_a_stretch_of_points_without_a_direction_is_passed_over(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan_vectors = QdrantStore.scan_vectors
+
+    def one_by_one(self: QdrantStore, collection: str, with_vectors: bool = True, batch: int = 1) -> Any:
+        return scan_vectors(self, collection, with_vectors, 1)
+
+    monkeypatch.setattr(QdrantStore, "scan_vectors", one_by_one)
+    run = await served.recluster(BIRDS)
+    assert run.state == RUN_STATE_SUCCEEDED, run
+    assert run.summary.image_count == 100
+
+
 async def test_a_point_that_is_put_in_again_is_assigned_again(served: Served, qdrant: AsyncQdrantClient) -> None:
     counted = await as_qdrant_counts(qdrant)
     wren = point(1, 1, vectors_of(1, 1, seed=5)[0])
