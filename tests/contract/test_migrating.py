@@ -121,6 +121,7 @@ def assignments_of(ids: list[Any]) -> RunAssignments:
         strengths=np.full(n, 0.5, np.float32),
         coordinates=coordinates,
         reduced=np.zeros((n, 0), np.float32),
+        fingerprints=coordinates[:, 0],
         placed=np.zeros(n, np.bool_),
         last_ids=numbers,
         dissolved_ids=np.full(n, -1, np.int64),

@@ -244,6 +244,7 @@ def _run_bytes(run: RunAssignments | None) -> bytes:
         run.strengths,
         run.coordinates,
         run.reduced,
+        run.fingerprints,
         run.placed,
         run.last_ids,
         run.dissolved_ids,

@@ -288,16 +288,16 @@ class Correcting:
         self, opened: OpenCollection, present: Present, cluster_ids: NDArray[np.int64], rows: NDArray[np.int64]
     ) -> tuple[Scene, NDArray[np.float32]]:
         """What the images of some rows show, and their vectors, float32 (n, d)."""
-        vectors: list[NDArray[np.float32]] = []
+        of_scene = np.empty((len(rows), opened.record.model.dimension), np.float32)
         kept: list[int] = []
         for start in range(0, len(rows), _READ_BATCH):
             batch = rows[start : start + _READ_BATCH].tolist()
             found = await self._store.get_vectors(opened.id, [present.ids[row] for row in batch])
-            there = [row for row in batch if present.ids[row] in found]
-            kept += there
-            vectors += [found[present.ids[row]] for row in there]
-        dimension = opened.record.model.dimension
-        of_scene = np.stack(vectors) if vectors else np.zeros((0, dimension), np.float32)
+            for row in batch:
+                if (vector := found.get(present.ids[row])) is not None:
+                    of_scene[len(kept)] = vector
+                    kept.append(row)
+        of_scene = of_scene[: len(kept)]
         scene = Scene(
             collection=opened.id,
             ids=[present.ids[row] for row in kept],

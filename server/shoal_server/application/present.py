@@ -84,6 +84,7 @@ async def read_present(store: Store, files: RunFiles, opened: OpenCollection) ->
         strengths=assignments.strengths,
         coordinates=assignments.coordinates,
         reduced=assignments.reduced,
+        fingerprints=assignments.fingerprints,
         placed=assignments.placed,
         last_ids=np.where(cluster_ids == NOISE, assignments.last_ids, cluster_ids),
         dissolved_ids=assignments.dissolved_ids,
@@ -113,6 +114,7 @@ def no_assignments() -> RunAssignments:
         strengths=np.zeros(0, np.float32),
         coordinates=np.zeros((0, 2), np.float32),
         reduced=np.zeros((0, 0), np.float32),
+        fingerprints=np.zeros(0, np.float32),
         placed=np.zeros(0, np.bool_),
         last_ids=none,
         dissolved_ids=none,
@@ -153,6 +155,8 @@ def align(
     coordinates[known] = assignments.coordinates[at]
     reduced = np.full((len(ids), assignments.reduced.shape[1]), np.nan, np.float32)
     reduced[known] = assignments.reduced[at]
+    fingerprints = np.full(len(ids), np.nan, np.float32)
+    fingerprints[known] = assignments.fingerprints[at]
     placed = np.zeros(len(ids), np.bool_)
     placed[known] = assignments.placed[at]
     return known, RunAssignments(
@@ -161,6 +165,7 @@ def align(
         strengths=strengths,
         coordinates=coordinates,
         reduced=reduced,
+        fingerprints=fingerprints,
         placed=placed,
         last_ids=taken(assignments.last_ids),
         dissolved_ids=taken(assignments.dissolved_ids),

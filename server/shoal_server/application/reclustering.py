@@ -32,6 +32,7 @@ from shoal_server.application.vector_file import VectorFile, VectorFileWriter
 from shoal_server.domain.cluster import NOISE, Cluster
 from shoal_server.domain.errors import RunNotFound, TooFewImages
 from shoal_server.domain.filters import ImageFilter
+from shoal_server.domain.fingerprints import fingerprints, have_changed
 from shoal_server.domain.identity import IdentityMatch, match_identities
 from shoal_server.domain.lineage import Lineage, LineageKind, lineage_of
 from shoal_server.domain.plausibility import Change, objections
@@ -66,10 +67,12 @@ class Snapshot:
     Attributes:
         ids: of the images.
         file: ``.npy``, float32 (n, dimension), unit rows.
+        fingerprints: float32 (n,), of these rows.
     """
 
     ids: list[UUID]
     file: Path
+    fingerprints: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +271,7 @@ class Reclustering:
             strengths=np.where(ids == NOISE, np.float32(0), strengths).astype(np.float32),
             coordinates=_with_unknown(result.coordinates, len(ids)),
             reduced=_with_unknown(result.reduced, len(ids)),
+            fingerprints=_with_unknown(grouped.snapshot.fingerprints, len(ids)),
             placed=now.placed,
             last_ids=np.where(ids == NOISE, was_in, ids),
             dissolved_ids=respected.dissolved_ids,
@@ -295,18 +299,23 @@ class Reclustering:
         dimension = opened.record.model.dimension
         self._space.check(Purpose.GROW, _WORKING_COPIES * count * dimension * np.dtype(np.float32).itemsize)
         ids: list[UUID] = []
+        taken: list[NDArray[np.float32]] = []
         told = 0.0
         with VectorFileWriter(file, dimension) as vectors:
             async for stretch in self._store.scan_vectors(opened.id):
+                if not stretch.ids:
+                    # Somebody else's points, none of which has a vector with a direction.
+                    continue
                 vectors.append(stretch.vectors)
                 ids += stretch.ids
+                taken.append(fingerprints(stretch.vectors))
                 # Stretches are short; whoever watches does not want to hear of each.
                 if (share := min(len(ids) / count, 1.0)) >= told + _TOLD_EVERY:
                     told = share
                     on_stage(RunStage.READING, share)
         if len(ids) < MIN_IMAGES:
             raise TooFewImages(opened.id, len(ids), MIN_IMAGES)
-        return Snapshot(ids, file)
+        return Snapshot(ids, file, np.concatenate(taken))
 
 
 def _asked_alike(active: ClusteringRun | None, requested: RequestedParameters) -> bool:
@@ -321,7 +330,8 @@ def _before(
     requested: RequestedParameters,
     parameters: ClusteringParameters,
 ) -> tuple[Before, NDArray[np.int64]]:
-    """What the algorithm is told of the run before: nothing of its clusters if other ones are asked for.
+    """What the algorithm is told of the run before: nothing of its clusters if other ones are asked for, and nothing of
+    images whose vectors have changed.
 
     And the stratum of each image, of which every sample has some.
     """
@@ -336,11 +346,15 @@ def _before(
         and parameters.n_neighbors == used.n_neighbors
         and parameters.n_components == known.reduced.shape[1]
     )
+    changed = have_changed(snapshot.fingerprints, known.fingerprints)
+    reduced = known.reduced if same_space else np.zeros((n, 0), np.float32)
+    # Somebody else's point may be there and be none to read, because its vector has no direction.
+    as_read = not present.gone and bool(there.read.all()) and np.count_nonzero(present.read) == n
     before = Before(
-        cluster_ids=known.cluster_ids if alike else np.full(n, NOISE, dtype=np.int64),
-        reduced=known.reduced if same_space else np.zeros((n, 0), np.float32),
+        cluster_ids=np.where(changed | (not alike), NOISE, known.cluster_ids),
+        reduced=np.where(changed[:, None], np.float32(np.nan), reduced),
         parameters=used if alike else None,
-        unchanged=alike and not present.gone and bool(present.read.all()) and len(present.ids) == n,
+        unchanged=alike and as_read and not changed.any(),
     )
     outside = np.where(there.read, _LEFT_OUT, _CAME_SINCE)
     return before, np.where(known.cluster_ids == NOISE, outside, known.cluster_ids)
@@ -362,8 +376,9 @@ def _came_and_stay(everything: Present, snapshot: Snapshot, clusters: Mapping[in
 
 
 def _with_unknown(values: NDArray[np.float32], n: int) -> NDArray[np.float32]:
-    """Rows (k, d) followed by rows of NaN, together n."""
-    return np.pad(values, ((0, n - len(values)), (0, 0)), constant_values=np.nan)
+    """Rows, (k,) or (k, d), followed by rows of NaN, together n."""
+    following = [(0, n - len(values))] + [(0, 0)] * (values.ndim - 1)
+    return np.pad(values, following, constant_values=np.nan)
 
 
 def _matched(
