@@ -29,6 +29,18 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
+def sync_tree(folder: Path) -> None:
+    """Makes all that is in a folder durable, whoever wrote it. Blocks."""
+    for path in folder.rglob("*"):
+        if path.is_dir():
+            sync_folder(path)
+        else:
+            # Windows makes durable only what is open for writing.
+            with path.open("r+b", buffering=0) as file:
+                os.fsync(file.fileno())
+    sync_folder(folder)
+
+
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
     """Replaces a JSON file atomically and durably; a crash leaves the old one or the new one."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_TEMPORARY)

@@ -192,10 +192,8 @@ def _unindexed(folder: Path, images: edge.EdgeShard) -> int:
         return images.info().points_count
 
 
-def swap_images(room: Room, replacement: edge.EdgeShard) -> None:
-    """Puts the shard in ``images.new``, which has all that the old one has, in the place of the old one."""
-    replacement.flush()
-    replacement.close()
+def swap_images(room: Room) -> None:
+    """Puts the shard in ``images.new`` in the old one's place; it has all that that has, durably, and is closed."""
     room.images.close()
     (room.folder / IMAGES).rename(room.folder / OLD_IMAGES)
     (room.folder / NEW_IMAGES).rename(room.folder / IMAGES)
