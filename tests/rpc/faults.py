@@ -11,7 +11,7 @@ import pytest
 from shoal_server.adapters.edge_store import EdgeStore
 from shoal_server.adapters.qdrant_store import QdrantStore
 from shoal_server.application.ports import StoredVectors
-from shoal_server.domain.errors import StoreUnavailable
+from shoal_server.domain.errors import ShoalError, StoreUnavailable
 
 
 def replace_in_stores(
@@ -22,7 +22,9 @@ def replace_in_stores(
         monkeypatch.setattr(store, method, wrap(getattr(store, method)))
 
 
-def stumble(monkeypatch: pytest.MonkeyPatch, method: str, times: int, after: int = 0) -> Callable[[], int]:
+def stumble(
+    monkeypatch: pytest.MonkeyPatch, method: str, times: int, after: int = 0, error: ShoalError | None = None
+) -> Callable[[], int]:
     """Makes a method of the store fail some times, after it has worked some times; returns how often it was called."""
     calls = 0
 
@@ -31,7 +33,7 @@ def stumble(monkeypatch: pytest.MonkeyPatch, method: str, times: int, after: int
             nonlocal calls
             calls += 1
             if after < calls <= after + times:
-                raise StoreUnavailable("edge", "it stumbled")
+                raise error or StoreUnavailable("edge", "it stumbled")
             return await works(*arguments)
 
         return stumble_or_work

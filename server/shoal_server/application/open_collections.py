@@ -229,6 +229,10 @@ class OpenCollections:
 
     async def _load(self, collection: str) -> OpenCollection:
         record = await self._store.get_collection(collection)
+        if record.unusable:
+            opened = OpenCollection(record, None)
+            opened.set_aside = record.unusable
+            return opened
         clusters, groupings = await self._clusters_of(record)
 
         async def arrived() -> None:
