@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from shoal_server.domain.errors import InvalidField
-from shoal_server.domain.hints import Hint
+from shoal_server.domain.hints import NO_HINT, Hint
 from shoal_server.domain.naming import MAX_WORD, Vocabulary, mix_glosses, name_clusters, parse_vocabulary
 from shoal_server.domain.naming_captions import MAX_NAME_WORDS, name_from_captions
 from shoal_server.domain.naming_choice import CANDIDATES, MARGIN, choose_names, plain_word
@@ -337,6 +337,14 @@ def situations(draw: st.DrawFn) -> tuple[WordScores, list[str | None], list[Hint
     unlike = [name if name is None or name not in present[:row] else None for row, name in enumerate(present)]
     taken = draw(st.lists(names.map(str.upper), max_size=3))
     return WordScores(tuple(vocabulary), np.array(values, dtype=np.float32)), unlike, hints, taken
+
+
+def test_the_order_of_clusters_whose_best_words_score_alike_says_nothing() -> None:
+    scores = WordScores(("a", "a b"), np.array([[-1, 0], [-0.5, 0]], np.float32))
+    one, two = chosen(scores, [None, None], [NO_HINT, NO_HINT], ())
+    assert one != two
+    turned = WordScores(scores.words, scores.values[::-1])
+    assert chosen(turned, [None, None], [NO_HINT, NO_HINT], ()) == [two, one]
 
 
 @given(situations(), st.randoms(use_true_random=False))

@@ -93,8 +93,7 @@ def choose_names(
         for cluster in range(count)
         if (wish := _wish(scores, of_word, cluster, now[cluster], captions[cluster])) is not None
     }
-    # A name that stays goes before one that is new: nobody's name is taken away by a newcomer.
-    order = sorted(wishes, key=lambda c: (wishes[c].present is None, -wishes[c].lead, wishes[c].word, -wishes[c].score))
+    order = sorted(wishes, key=lambda cluster: (*_rank(wishes[cluster]), scores.values[cluster].tobytes()))
     used = {name.casefold() for name in taken}
     names: dict[int, str] = {}
     for cluster in order:
@@ -165,6 +164,11 @@ def _unlike(ranked: Sequence[NameCandidate], word: str) -> Iterable[NameCandidat
     if all(candidate.name != word for candidate in chosen):
         chosen[-1] = next(candidate for candidate in ranked if candidate.name == word)
     return chosen
+
+
+def _rank(wish: _Wish) -> tuple[bool, float, str, float]:
+    """A name that stays goes before one that is new: nobody's name is taken away by a newcomer."""
+    return wish.present is None, -wish.lead, wish.word, -wish.score
 
 
 def _kept(wish: _Wish, hint: Hint) -> str | None:
