@@ -16,9 +16,10 @@ search     one client asks a server for the 10 nearest of a vector, again and ag
 recluster  a run with default settings on the same folder, by a server that was left to rest first, from the request to
            the clusters in force; seconds, and the memory of the server and its worker.
 
-Memory is the sum of the resident sets of the processes named, at its largest. What has been measured is kept in the
-results' folder and not measured again, so that an interrupted run goes on; ``--draw`` measures nothing. The slopes are
-those of lines fitted to the logarithms, over all points and over the last three.
+Memory is the sum of the resident sets of the processes named, at its largest: pages of the store's files count, which
+the system takes back when it needs room, and count twice where two processes map them. What has been measured is kept
+in the results' folder and not measured again, so that an interrupted run goes on; ``--draw`` measures nothing. The
+slopes are those of lines fitted to the logarithms, over all points and over the last three; the bound is on the latter.
 """
 
 from __future__ import annotations
@@ -291,7 +292,7 @@ def _figure(curve: str, points: Sequence[Point]) -> Figure | None:
     return Figure(
         name=f"slope of {curve}",
         claim=_CLAIMS[curve],
-        bound=f"slope <= {steepest}",
+        bound=f"slope <= {steepest} over the largest",
         value=value,
         met=found[-1].slope <= steepest if found else None,
         rows=rows,

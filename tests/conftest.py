@@ -143,6 +143,7 @@ EMBEDDED_ONLY = {
     "test_backup_service": "only a store in the data folder is backed up",
     "test_disk_full": "it fills the disk of the data folder, where the store must be",
     "test_a_collection_whose_activation_cannot_be_finished_does_not_stop_the_others": "it damages the data folder",
+    "test_a_collection_that_cannot_be_opened_says_so_and_can_be_deleted": "it damages the data folder",
     "test_an_internal_error_is_found_by_its_id": "it breaks the store of the data folder",
     "test_what_is_the_matter_is_told_to_those_who_may_know_of_everything": "it breaks the store of the data folder",
     "test_a_server_that_stores_in_its_data_folder_attaches_to_nothing": "it is about a store in the data folder",

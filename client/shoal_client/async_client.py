@@ -22,8 +22,9 @@ from shoal_client.transport import DEFAULT_MAX_MESSAGE_BYTES, DEFAULT_TARGET, DE
 class AsyncClient:
     """A Shoal server, for asyncio programs. Make it in a coroutine, and use it in the same event loop.
 
-    Making one does not connect yet. All methods raise :class:`shoal_client.ShoalError` or a subclass;
-    :class:`shoal_client.Unavailable` if no server answers, after about two seconds of trying.
+    Making one does not connect yet, and reads nothing from the environment. All methods raise
+    :class:`shoal_client.ShoalError` or a subclass; :class:`shoal_client.Unavailable` if no server answers, after about
+    two seconds of trying.
 
     Args:
         target: the server's address, ``HOST:PORT``.

@@ -20,9 +20,9 @@ from shoal_client.transport import DEFAULT_MAX_MESSAGE_BYTES, DEFAULT_TARGET, DE
 class Client:
     """A Shoal server, for programs without asyncio; may be used from many threads at once.
 
-    Making one does not connect yet. All methods raise :class:`shoal_client.ShoalError` or a subclass;
-    :class:`shoal_client.Unavailable` if no server answers, after about two seconds of trying. Use it in a ``with``
-    block, or close it.
+    Making one does not connect yet, and reads nothing from the environment. All methods raise
+    :class:`shoal_client.ShoalError` or a subclass; :class:`shoal_client.Unavailable` if no server answers, after about
+    two seconds of trying. Use it in a ``with`` block, or close it.
 
     Args:
         target: the server's address, ``HOST:PORT``.

@@ -100,7 +100,7 @@ class FileTooLarge(InvalidArgument):
     def __init__(self, size: int, limit: int) -> None:
         super().__init__(
             f"file is {_mebibytes(size)} MiB; the limit is {_mebibytes(limit)} MiB; raise SHOAL_MAX_MESSAGE_BYTES on "
-            "both sides or scale it down",
+            "both sides (max_message_bytes of a client in Python), or scale it down",
             reason="FILE_TOO_LARGE",
             metadata={"byte_size": str(size), "limit": str(limit)},
         )
@@ -236,10 +236,11 @@ def from_rpc_error(error: grpc.RpcError, target: str) -> ShoalError:
     if code is grpc.StatusCode.UNAVAILABLE and info is None:
         return Unavailable(
             f"what answers at {target} ends the connection at once; if it speaks TLS, connect with it (--tls or "
-            "--tls-ca, SHOAL_TLS_CA), and with a certificate that it accepts if it asks for one (--client-cert)"
+            "--tls-ca, SHOAL_TLS_CA; tls=Tls() in Python), and with a certificate that it accepts if it asks for one "
+            "(--client-cert; Tls(certificate=...))"
             if details.startswith("failed to connect") and any(end in details for end in _ENDED)
-            else f"no Shoal server answers at {target}; start one with `shoal serve`, or name another with --server / "
-            "SHOAL_SERVER",
+            else f"no Shoal server answers at {target}; start one with `shoal serve`, or name another (--server, "
+            "SHOAL_SERVER; Client(target) in Python)",
             reason="NO_SERVER",
             metadata={"target": target, "detail": details},
         )
@@ -259,11 +260,14 @@ _ENDED = ("Socket closed", "Connection reset by peer")
 def _tls_problem(details: str) -> str | None:
     """What gRPC's text says about TLS, in other words; None if it is about something else."""
     if "WRONG_VERSION_NUMBER" in details:
-        return "whoever answers there does not speak TLS; leave out --tls, --tls-ca and SHOAL_TLS_CA, or check the port"
+        return (
+            "whoever answers there does not speak TLS; leave out --tls, --tls-ca and SHOAL_TLS_CA (tls=... in Python), "
+            "or check the port"
+        )
     if "CERTIFICATE_VERIFY_FAILED" in details:
         return (
             "its certificate is not signed by an authority that is trusted here, or is out of date; name the "
-            "authority's file with --tls-ca or SHOAL_TLS_CA"
+            "authority's file (--tls-ca, SHOAL_TLS_CA; tls=Tls(ca=...) in Python)"
         )
     if "Hostname Verification" in details or "is not in peer certificate" in details:
         return "its certificate is made out to another name; use the name that the certificate has"

@@ -79,7 +79,7 @@ class IngestOptions:
         drop_location: do not store where they were taken.
         near_duplicates: what to do with them; None: as the server is set.
         journal: a file that remembers what was stored; None: none.
-        patience_s: seconds for which an ingest goes on trying while nothing gets in.
+        patience_s: seconds for which an ingest goes on trying while nothing gets in, if a server has ever answered.
     """
 
     common: Common
@@ -114,6 +114,7 @@ class _Ingest:
     def __init__(
         self, transport: Transport, parent: str, sources: Iterator[ImageSource], options: IngestOptions
     ) -> None:
+        self._transport = transport
         self._images = transport.blocking_images()
         self._target = transport.target
         self._chunk = min(CHUNK, transport.max_file_bytes)
@@ -124,7 +125,8 @@ class _Ingest:
         self._queue = Queue()
         self._known = _known(transport.target, parent, options, self._check)
         self._call: Any = None
-        self._got_in: float | None = None
+        #: Answers that told what became of an image.
+        self._got_in = 0
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="shoal-read")
         self._results = ThreadPoolExecutor(1, thread_name_prefix="shoal-results")
         # Daemons: a drive that hangs, or an iterable that never ends, does not keep a program from ending.
@@ -174,42 +176,57 @@ class _Ingest:
 
     def _check(self, sha256s: Sequence[str]) -> set[str]:
         request = image_service_pb2.CheckImagesRequest(parent=self._parent, sha256s=sha256s)
-        try:
-            return set(self._images.CheckImages(request).stored)
-        except grpc.RpcError as error:
-            problem = from_rpc_error(error, self._target)
-            if isinstance(problem, Unimplemented):
-                return set()  # a server of before there was a journal gets everything
-            raise problem from error
+        patience = _Patience(self._options.patience_s)
+        while True:
+            try:
+                stored = set(self._images.CheckImages(request).stored)
+            except grpc.RpcError as error:
+                problem = _translated(error, self._target)
+                if isinstance(problem, Unimplemented):
+                    return set()  # a server of before there was a journal gets everything
+                if self._queue.done or not self._waits_after(problem, patience):
+                    raise problem from error
+            else:
+                self._transport.has_answered = True
+                return stored
 
     def _send(self) -> None:
         """Streams what there is to send, again and again if need be."""
-        failures = 0
-        began: float | None = None
+        patience = _Patience(self._options.patience_s)
         try:
             while self._queue.wait_for_work():
-                began = began or time.monotonic()
-                answers = self._got_in
+                got_in = self._got_in
                 problem = self._stream(Attempt())
+                if self._got_in != got_in:
+                    patience.renew()
                 if problem is None or self._queue.done:
                     continue
-                failures = 0 if self._got_in != answers else failures + 1
-                if self._is_final(problem, time.monotonic() - (self._got_in or began)):
+                if not self._is_final(problem) and not self._queue.has_work:
+                    # The server may be away for as long as it likes while nobody wants anything of it.
+                    patience.renew()
+                elif not self._waits_after(problem, patience):
                     self._queue.fail(problem)
                     return
-                delay = _delay(failures)
-                _log.warning("%s; trying again in %.1f s", problem.message, delay)
-                self._queue.wait(delay)
         except Exception as error:  # noqa: BLE001 - a waiter must not wait for ever
             self._queue.fail(error)
 
-    def _is_final(self, problem: ShoalError, silence_s: float) -> bool:
+    def _waits_after(self, problem: ShoalError, patience: _Patience) -> bool:
+        """Lets some time pass after an attempt that failed; False if there is to be no other one."""
+        delay = None if self._is_final(problem) else patience.delay()
+        if delay is None:
+            return False
+        _log.warning("%s; trying again in %.1f s", problem.message, delay)
+        self._queue.wait(delay)
+        return True
+
+    def _is_final(self, problem: ShoalError) -> bool:
         cause = problem.__cause__
         can_go_on = not isinstance(cause, grpc.RpcError) or cause.code() in _CAN_GO_ON
         # Without a reason it is gRPC itself: a message is too long, and will be again.
         can_go_on = can_go_on and not (isinstance(problem, ResourceExhausted) and not problem.reason)
-        nobody_there = self._got_in is None and problem.reason == "NO_SERVER"
-        return nobody_there or not can_go_on or silence_s > self._options.patience_s
+        # Whoever never answered is no server that is being restarted: more likely the address is wrong.
+        nobody_there = problem.reason == "NO_SERVER" and not self._transport.has_answered
+        return nobody_there or not can_go_on
 
     def _stream(self, attempt: Attempt) -> ShoalError | None:
         """One stream to its end; what ended it before its time, if anything did."""
@@ -223,8 +240,7 @@ class _Ingest:
         except grpc.RpcError as error:
             if attempt.broken_off or self._queue.done:
                 return None
-            problem = from_rpc_error(error, self._target)
-            problem.__cause__ = error
+            problem = _translated(error, self._target)
             return None if self._was_too_slow(problem, attempt) else problem
         finally:
             self._queue.break_off(attempt)
@@ -251,7 +267,8 @@ class _Ingest:
             self._queue.settle(entry, failed(entry, from_status(response.error)))
             return
         result = conversion.ingest_result(entry.index, entry.source.uri, response)
-        self._got_in = time.monotonic()
+        self._got_in += 1
+        self._transport.has_answered = True
         if self._known is not None and result.image is not None:
             self._known.remember(entry.source, result.image.sha256)
         self._queue.settle(entry, result)
@@ -286,6 +303,36 @@ class _Ingest:
                     self._queue.wait_for_answers(attempt, ANSWERS_S)
                     self._call.cancel()
                     return
+
+
+class _Patience:
+    """Counts for how long nothing has got in, from the first attempt that failed; before it, nobody was in a hurry.
+
+    Args:
+        seconds: how long that may be.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._since: float | None = None
+        self._failures = 0
+
+    def renew(self) -> None:
+        """Something got in, or nothing waits to get in."""
+        self._since, self._failures = None, 0
+
+    def delay(self) -> float | None:
+        """Seconds from an attempt that failed to the next one; None: it has been too long."""
+        now = time.monotonic()
+        self._since = now if self._since is None else self._since
+        self._failures += 1
+        return None if now - self._since >= self._seconds else _delay(self._failures)
+
+
+def _translated(error: grpc.RpcError, target: str) -> ShoalError:
+    problem = from_rpc_error(error, target)
+    problem.__cause__ = error
+    return problem
 
 
 def _known(target: str, parent: str, options: IngestOptions, check: Check) -> Known | None:

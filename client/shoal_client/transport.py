@@ -47,6 +47,11 @@ class Transport:
         timeout: seconds that a call may take, all attempts together; None means for ever. Streams have none.
         credentials: what to connect with.
 
+    Attributes:
+        target: as given.
+        max_file_bytes: the largest file that a message has room for.
+        has_answered: whether a call has ever been answered: a server that is not there any more may come back.
+
     Raises:
         InvalidArgument: the target is no address, max_message_bytes or timeout is out of its range, or the credentials
             are not for this target.
@@ -69,6 +74,7 @@ class Transport:
         asyncio.get_running_loop()
         self.target = target
         self.max_file_bytes = max_message_bytes - ENVELOPE_BYTES
+        self.has_answered = False
         self._timeout = timeout
         self._closed = False
         self._options = _channel_options(target, max_message_bytes)
@@ -98,7 +104,9 @@ class Transport:
             ShoalError: what the server or gRPC answered instead.
         """
         with self.translating():
-            return await method(request, timeout=self._timeout if limited else None)
+            answer = await method(request, timeout=self._timeout if limited else None)
+            self.has_answered = True
+            return answer
 
     async def stream(
         self, method: grpc.aio.UnaryStreamMultiCallable[Request, Response], request: Request

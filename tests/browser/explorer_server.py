@@ -55,9 +55,9 @@ class Explorer:
         """What the API answers to a request that changes a resource."""
         return self._answer("PATCH", path, json=body)
 
-    def make_collection(self) -> None:
-        """Makes the collection, empty."""
-        self._http.post("/api/v1/collections", json={"collection_id": COLLECTION}).raise_for_status()
+    def make_collection(self, collection: str = COLLECTION) -> None:
+        """Makes the collection, or another one, empty."""
+        self._http.post("/api/v1/collections", json={"collection_id": collection}).raise_for_status()
 
     def collections(self) -> list[str]:
         """Ids of all collections."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
+import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.browser.conftest import fresh_page
 from tests.browser.explorer_server import Explorer
@@ -190,6 +192,20 @@ def test_a_link_reopens_the_wall_as_it_was(page: Page, explorer: Explorer, views
     expect(page.get_by_label("Order")).to_have_value("display_name")
     expect(page.get_by_label("Find")).to_have_value("red")
     expect(shown).to_have_count(1)
+
+
+def test_there_are_more_collections_than_a_page_of_the_list(page: Page, explorer: Explorer) -> None:
+    explorer.make_collection("zebras")
+
+    def one_a_page(route: Route) -> None:
+        route.continue_(url=str(httpx.URL(route.request.url).copy_set_param("page_size", "1")))
+
+    page.route(re.compile(r"/api/v1/collections(\?|$)"), one_a_page)
+    page.goto(f"{explorer.address}/#/zebras/clusters")
+    picker = page.get_by_label("Collection")
+    expect(picker).to_have_value("zebras")
+    expect(picker.locator("option")).to_have_text(["photos", "zebras"])
+    expect(page.locator("main")).not_to_contain_text("There is no collection")
 
 
 def test_numbers_of_another_language_break_nothing(browser: Browser, explorer: Explorer, views: dict[str, str]) -> None:

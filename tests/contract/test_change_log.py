@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import shutil
@@ -359,6 +360,61 @@ async def test_entries_of_ended_writers_are_let_go_of_first(client: AsyncQdrantC
     with pytest.raises(ChangesExpired):
         await log.read(NAME, begin, 5)
     assert await read_all(log, position) == mine[1:]
+
+
+async def pruned_amid_a_write(log: QdrantChanges, client: AsyncQdrantClient) -> Entry:
+    """Lets go of what is over the size while an entry is on its way; the entry."""
+    under_way, goes_on = asyncio.Event(), asyncio.Event()
+    works = client.upsert
+
+    async def held_up(*arguments: Any, **named: Any) -> None:
+        await works(*arguments, **named)
+        under_way.set()
+        await goes_on.wait()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(client, "upsert", held_up)
+        writing = asyncio.create_task(add(log, 99))
+        await under_way.wait()
+        pruning = asyncio.create_task(log.prune(NAME))
+        # Until it waits for its turn to write the head.
+        await asyncio.sleep(0.1)
+        goes_on.set()
+        [entry] = await writing
+        await pruning
+    return entry
+
+
+async def test_a_head_says_what_is_kept_though_an_entry_was_written_meanwhile(
+    client: AsyncQdrantClient, clock: Clock
+) -> None:
+    log = shared(client, clock, size=20)
+    begin = await start(log)
+    entries = await add(log, *range(20))
+    entries.append(await pruned_amid_a_write(log, client))
+    kept = (await client.count(changes.CHANGES, changes._matching("entry", NAME))).count
+    assert kept < len(entries)
+    for reader in (log, shared(client, clock)):
+        [head] = (await reader._heads(NAME)).values()
+        assert (head.last - head.first + 1, head.images) == (kept, 2 * kept)
+        with pytest.raises(ChangesExpired):
+            await reader.read(NAME, begin, 5)
+        assert await read_all(reader, begin.after(entries[-kept - 1])) == entries[-kept:]
+
+
+async def test_the_floor_stays_though_an_entry_was_written_meanwhile(client: AsyncQdrantClient, clock: Clock) -> None:
+    dead, log = shared(client, clock), shared(client, clock, size=20)
+    begin = await start(dead)
+    gone = await add(dead, *range(40))
+    await quiet(log, clock, changes.DROPPED_AFTER_S + 1)
+    await add(log, 41)
+    await pruned_amid_a_write(log, client)
+    assert (await log.heads(NAME)).floor == gone[-1].number
+    with pytest.raises(ChangesExpired):
+        await log.read(NAME, begin, 5)
+    with pytest.raises(ChangesExpired):
+        # Its writers are all there, but what it has not read of those that are not is gone.
+        await log.read(NAME, Position(), 5)
 
 
 async def test_a_process_that_rested_takes_a_new_name(client: AsyncQdrantClient, clock: Clock) -> None:

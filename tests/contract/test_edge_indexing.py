@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +12,11 @@ import pytest
 
 import shoal_server.adapters.edge_store.indexing as indexing_module
 from shoal_server.adapters.edge_store import EdgeStore
+from shoal_server.adapters.edge_store.index_worker import build_index
 from shoal_server.domain.filters import ImageFilter, Within
 from shoal_server.domain.payload import CAPTURED_YEAR, CLUSTER_ID
 from tests.contract.conftest import (
+    DIMENSION,
     a_collection,
     an_image,
     numbered_images,
@@ -68,6 +71,60 @@ async def test_an_index_is_built_while_the_store_is_read_and_written(
     async with opened(tmp_path) as store:
         assert await store.count_images("photos", EVERY) == 3001
         assert await store.get_images("photos", ids) == expected
+
+
+def everything_in(folder: Path) -> dict[int, Path]:
+    """All files and folders, by their inodes."""
+    return {path.stat().st_ino: path for path in (folder, *folder.rglob("*"))}
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> set[int]:
+    """Inodes of what this process made durable."""
+    inodes: set[int] = set()
+    works = os.fsync
+
+    def noted(descriptor: int) -> None:
+        works(descriptor)
+        inodes.add(os.fstat(descriptor).st_ino)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    return inodes
+
+
+async def test_the_new_shard_is_durable_before_it_takes_the_place_of_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, synced: set[int]
+) -> None:
+    renames: list[str] = []
+    not_durable: list[Path] = []
+    works = Path.rename
+
+    def noted(path: Path, target: Path) -> Path:
+        if not renames and path.name == "images":
+            new = everything_in(path.with_name("images.new"))
+            not_durable.extend(new[inode] for inode in new.keys() - synced)
+        renames.append(path.name)
+        return works(path, target)
+
+    async with opened(tmp_path, threshold_kb=1) as store:
+        await store.create_collection(a_collection("photos"))
+        await store.upsert_images("photos", numbered_images(300))
+        monkeypatch.setattr(Path, "rename", noted)
+        await store.optimize("photos")
+        await store.indexed("photos")
+        assert renames == ["images", "images.new"]
+        assert not_durable == []
+        assert await store.count_images("photos", EVERY) == 300
+
+
+async def test_the_worker_makes_durable_what_it_has_not_changed_too(tmp_path: Path, synced: set[int]) -> None:
+    async with opened(tmp_path) as store:
+        await store.create_collection(a_collection("photos"))
+        await store.upsert_images("photos", numbered_images(300))
+    images = tmp_path / "collections" / "photos" / "images"
+    synced.clear()
+    build_index(str(images), DIMENSION, 40_000)
+    assert everything_in(images).keys() <= synced
 
 
 async def test_filters_counts_and_orders_mean_the_same_with_an_index(

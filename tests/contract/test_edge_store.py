@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,9 +17,10 @@ import numpy as np
 import pytest
 import qdrant_edge as edge
 
-from shoal_server.adapters.edge_store import EdgeStore, points
+from shoal_server.adapters.edge_store import EdgeStore, points, room
 from shoal_server.adapters.edge_store.upgrading import upgrade_images
 from shoal_server.domain.errors import (
+    CollectionExists,
     CollectionNotFound,
     CorrectionNotFound,
     FolderInUse,
@@ -140,8 +141,109 @@ async def test_a_damaged_collection_record_is_named(tmp_path: Path, content: str
         await store.create_collection(a_collection("photos"))
     path = tmp_path / "collections" / "photos" / "collection.json"
     path.write_bytes(content.encode(errors="surrogateescape"))
-    with pytest.raises(StoreIncompatible, match=r"collection\.json"):
-        await EdgeStore.open(tmp_path)
+    async with opened(tmp_path) as store:
+        with pytest.raises(StoreIncompatible, match=r"collection\.json cannot be read .*put this file back"):
+            await store.count_images("photos", EVERY)
+
+
+@pytest.mark.parametrize(
+    ("harm", "cause"),
+    [
+        (lambda place: (place / "images" / "edge_config.json").write_bytes(b""), "restore that folder from a backup"),
+        (lambda place: (place / "clusters" / "edge_config.json").write_bytes(b""), "restore that folder"),
+        (lambda place: shutil.rmtree(place / "images"), "cannot be opened"),
+        (lambda place: (place / "collection.json").write_text("{"), "put this file back"),
+        (lambda place: (place / "collection.json").unlink(), r"collection\.json is gone"),
+        (lambda place: (place / "collection.json").rename(place / "arriving.json"), r"arriving\.json cannot be read"),
+    ],
+    ids=["shard of images", "shard of clusters", "no images", "record", "no record", "arrival"],
+)
+async def test_a_collection_that_cannot_be_opened_is_set_aside_and_the_others_are_served(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, harm: Callable[[Path], object], cause: str
+) -> None:
+    async with opened(tmp_path) as store:
+        for name in ("dogs", "photos"):
+            await store.create_collection(a_collection(name))
+            await store.upsert_images(name, numbered_images(5))
+            await store.put_correction(name, a_correction("c1"))
+    place = tmp_path / "collections" / "photos"
+    copy = tmp_path / "copy"
+    shutil.copytree(place, copy)
+    harm(place)
+    for _ in range(2):
+        caplog.clear()
+        async with opened(tmp_path) as store:
+            assert await store.count_images("dogs", EVERY) == 5
+            assert [each.id for each in await store.list_collections()] == ["dogs", "photos"]
+            problem = (await store.get_collection("photos")).unusable
+            assert "'photos' cannot be used" in problem
+            assert problem in caplog.text
+            for asked in (store.count_images("photos", EVERY), store.list_corrections("photos")):
+                with pytest.raises(StoreIncompatible, match=cause):
+                    await asked
+            with pytest.raises(CollectionExists):
+                await store.create_collection(a_collection("photos"))
+    assert (place / "corrections" / "c1.json").exists()
+    shutil.rmtree(place)
+    copy.rename(place)
+    async with opened(tmp_path) as store:
+        assert await store.count_images("photos", EVERY) == 5
+        assert (await store.get_collection("photos")).unusable == ""
+
+
+async def test_a_collection_that_cannot_be_opened_can_be_deleted(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        await store.create_collection(a_collection("photos"))
+    place = tmp_path / "collections" / "photos"
+    (place / "collection.json").write_text("{")
+    async with opened(tmp_path) as store:
+        await store.delete_collection("photos")
+        assert not place.exists()
+        assert await store.list_collections() == []
+        with pytest.raises(CollectionNotFound):
+            await store.delete_collection("photos")
+        await store.create_collection(a_collection("photos"))
+        assert await store.count_images("photos", EVERY) == 0
+
+
+async def test_a_deletion_that_a_crash_cut_short_is_ended_by_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(tmp_path) as store:
+        await store.create_collection(a_collection("photos"))
+        await store.upsert_images("photos", numbered_images(5))
+        with monkeypatch.context() as patch:
+            patch.setattr(room, "remove", lambda folder: shutil.rmtree(folder / "images"))
+            await store.delete_collection("photos")
+    assert (tmp_path / "collections" / "photos" / "clusters").exists()
+    async with opened(tmp_path) as store:
+        assert await store.list_collections() == []
+    assert not (tmp_path / "collections" / "photos").exists()
+
+
+async def test_a_folder_that_is_no_collections_is_left_alone(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        await store.create_collection(a_collection("photos"))
+    collections = tmp_path / "collections"
+    shutil.copytree(collections / "photos", collections / "photos.kept")
+    async with opened(tmp_path) as store:
+        assert [each.id for each in await store.list_collections()] == ["photos"]
+        shutil.copytree(collections / "photos" / "images", collections / "cats" / "images")
+        with pytest.raises(StoreIncompatible, match="move it away"):
+            await store.create_collection(a_collection("cats"))
+    assert (collections / "photos.kept" / "collection.json").exists()
+    assert (collections / "cats").exists()
+
+
+async def test_the_old_shard_stays_until_the_new_one_is_known_to_be_readable(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        await store.create_collection(a_collection("photos"))
+    place = tmp_path / "collections" / "photos"
+    shutil.copytree(place / "images", place / "images.old")
+    (place / "images" / "edge_config.json").write_bytes(b"")
+    async with opened(tmp_path) as store:
+        assert (await store.get_collection("photos")).unusable
+    assert (place / "images.old" / "edge_config.json").stat().st_size > 0
 
 
 async def test_a_damaged_run_record_is_named(tmp_path: Path) -> None:
@@ -340,6 +442,7 @@ async def test_what_a_crash_left_is_cleared_away(tmp_path: Path) -> None:
     collections = tmp_path / "collections"
     photos = collections / "photos"
     (collections / "deleted" / "collection.json").unlink()
+    (collections / "deleted" / "disposable").touch()
     (collections / "half-made" / "images" / "segments").mkdir(parents=True)
     shutil.copytree(photos / "images", photos / "images.new")
     leftovers = [

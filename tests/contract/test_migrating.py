@@ -121,6 +121,7 @@ def assignments_of(ids: list[Any]) -> RunAssignments:
         strengths=np.full(n, 0.5, np.float32),
         coordinates=coordinates,
         reduced=np.zeros((n, 0), np.float32),
+        fingerprints=coordinates[:, 0],
         placed=np.zeros(n, np.bool_),
         last_ids=numbers,
         dissolved_ids=np.full(n, -1, np.int64),
@@ -337,3 +338,21 @@ async def test_progress_is_told(stores: Stores) -> None:
         ("photos", Stage.IMAGES, done, IMAGES) for done in (16, 32, 48, IMAGES)
     ]
     assert list(dict.fromkeys(each[1] for each in told)) == list(Stage)
+
+
+async def test_what_cannot_be_opened_is_not_moved_and_gives_way_only_if_asked(stores: Stores) -> None:
+    async with stores.sides() as (folder, server):
+        await fill(folder, "photos", 6)
+        await fill(folder, "dogs", 6)
+        await fill(server, "photos", 4)
+    place = stores.folder / "collections" / "photos"
+    (place / "collection.json").rename(place / "arriving.json")
+    with pytest.raises(StoreIncompatible, match=r"nothing was moved: .*arriving\.json cannot be read"):
+        await stores.move()
+    assert [each.outcome for each in await stores.move("dogs")] == [Outcome.MOVED]
+    with pytest.raises(StoreIncompatible, match="there is another collection 'photos'"):
+        await stores.move("photos", back=True)
+    assert (place / "images").exists()
+    assert [each.outcome for each in await stores.move("photos", back=True, replace_it=True)] == [Outcome.MOVED]
+    async with stores.sides() as (folder, _):
+        assert await folder.store.count_images("photos", EVERY) == 4

@@ -155,6 +155,20 @@ async def test_points_without_the_vector_are_no_images_and_those_without_a_direc
     assert images[2] not in {each.image.id for each in nearest}
 
 
+async def test_a_page_of_points_without_a_direction_is_passed_over(
+    store: QdrantStore, client: AsyncQdrantClient
+) -> None:
+    vectors = unit_vectors(9, seed=1)
+    vectors[[3, 4, 5, 8]] = 0
+    await make_theirs(client, vectors, Distance.DOT)
+    await store.attach_collection(attached(distance=Distance.DOT))
+    stretches = [stretch async for stretch in store.scan_vectors("theirs", batch=3)]
+    assert [stretch.vectors.shape for stretch in stretches] == [(3, DIMENSION), (2, DIMENSION)]
+    assert [stretch.ids async for stretch in store.scan_vectors("theirs", with_vectors=False, batch=3)] == [
+        [image_of_point(number) for number in range(start, start + 3)] for start in (0, 3, 6)
+    ]
+
+
 async def test_filters_on_fields_that_the_owner_has_work_and_on_groups_that_none_can_have_find_nothing(
     store: QdrantStore, client: AsyncQdrantClient
 ) -> None:

@@ -20,23 +20,27 @@ from tests.contract.places import KINDS, Spot, spot_of
 
 
 def assignments(n: int = 5, seed: int = 0, r: int = 3) -> RunAssignments:
-    """Every third image came after the run: it has no coordinates."""
+    """Every third image came after the run: it has no coordinates and no fingerprint."""
     rng = np.random.default_rng(seed)
     coordinates = rng.random((n, 2), dtype=np.float32)
     reduced = rng.random((n, r), dtype=np.float32)
     coordinates[::3] = np.nan
     reduced[::3] = np.nan
+    fingerprints = rng.standard_normal(n, dtype=np.float32)
+    fingerprints[::3] = np.nan
     return RunAssignments(
         ids=[UUID(bytes=rng.bytes(16)) for _ in range(n)],
         cluster_ids=rng.integers(-1, 3, size=n),
         strengths=rng.random(n, dtype=np.float32),
         coordinates=coordinates,
         reduced=reduced,
+        fingerprints=fingerprints,
         placed=rng.random(n) < 0.5,
         last_ids=rng.integers(-1, 3, size=n),
         dissolved_ids=rng.integers(-1, 3, size=n),
         place_ids=rng.integers(-1, 3, size=n),
         moment_ids=rng.integers(-1, 3, size=n),
+        gone=seed + 2,
     )
 
 
@@ -81,9 +85,9 @@ def local(tmp_path: Path) -> Iterator[ParquetRunFiles]:
 
 
 def assert_same(got: RunAssignments, want: RunAssignments) -> None:
-    assert got.ids == want.ids
+    assert (got.ids, got.gone) == (want.ids, want.gone)
     for each in fields(RunAssignments):
-        if each.name == "ids":
+        if each.name in ("ids", "gone"):
             continue
         got_array, want_array = getattr(got, each.name), getattr(want, each.name)
         assert got_array.dtype == want_array.dtype, each.name
@@ -124,11 +128,13 @@ async def test_a_file_of_the_first_version_is_read(files: ParquetRunFiles, spot:
         assignments(20),
         coordinates=np.random.default_rng(1).random((20, 2), dtype=np.float32),
         reduced=np.empty((20, 0), dtype=np.float32),
+        fingerprints=np.full(20, np.nan, dtype=np.float32),
         placed=np.zeros(20, dtype=np.bool_),
         last_ids=assignments(20).cluster_ids,
         dissolved_ids=none,
         place_ids=none,
         moment_ids=none,
+        gone=0,
     )
     schema = pa.schema(
         [
@@ -156,6 +162,16 @@ async def test_a_file_of_the_first_version_is_read(files: ParquetRunFiles, spot:
     assert got.cluster_ids[0] != 99
 
 
+async def test_a_file_from_before_fingerprints_is_read(files: ParquetRunFiles, spot: Spot) -> None:
+    await files.write("photos", "run-1", assignments(20))
+    table = pq.read_table(io.BytesIO(spot.content("photos/run-1.parquet")))
+    content = pa.BufferOutputStream()
+    pq.write_table(table.drop_columns(["fingerprint"]), content)
+    spot.put("photos/run-1.parquet", content.getvalue().to_pybytes())
+    want = replace(assignments(20), fingerprints=np.full(20, np.nan, dtype=np.float32))
+    assert_same(await files.read("photos", "run-1"), want)
+
+
 def test_one_server_a_folder(tmp_path: Path) -> None:
     first = in_folder(tmp_path)
     with pytest.raises(FolderInUse):
@@ -179,12 +195,14 @@ async def test_any_parquet_reader_can_read_it(files: ParquetRunFiles, spot: Spot
         ("dissolved_id", "int64"),
         ("place_id", "int64"),
         ("moment_id", "int64"),
+        ("fingerprint", "float"),
     ]
     assert file.metadata.row_group(0).column(0).compression == "ZSTD"
     table = file.read()
     for column, name in (("cluster_id", "cluster_ids"), ("last_id", "last_ids"), ("moment_id", "moment_ids")):
         assert table[column].null_count == (getattr(assignments(100), name) == -1).sum()
-    assert table["x"].null_count == table["y"].null_count == table["reduced"].null_count == 34
+    for column in ("x", "y", "reduced", "fingerprint"):
+        assert table[column].null_count == 34
     assert table["reduced"][0].as_py() is None
     assert table["reduced"][1].as_py() == assignments(100).reduced[1].tolist()
     file.close()

@@ -211,18 +211,23 @@ def test_watching_a_folder(tmp_path: Path, servers: list[ServerProcess], started
     time.sleep(3)
     (folder / "broken.png").write_bytes(picture("red", 6))
     wait_until(lambda: stored(address) == 5, "a file that was repaired")
+    assert servers[-1].stop() == 0
+    (folder / "meanwhile.png").write_bytes(picture("red", 8))
+    time.sleep(3)
+    servers.append(ServerProcess(tmp_path / "data", listen=address))
+    wait_until(lambda: stored(address) == 6, "a file that came while the server was restarted")
     with zipfile.ZipFile(folder / "a.zip", "w") as archive:
         archive.writestr("in.png", picture("red", 7))
     time.sleep(1)
     run.process.send_signal(signal.SIGINT)
     code, records, errors = run.end()
-    assert (code, records[-1]["stored"], records[-1]["failed"]) == (0, 5, 0), errors
+    assert (code, records[-1]["stored"], records[-1]["failed"]) == (0, 6, 0), errors
     assert "1 image came in, done in" in errors
     assert "failed: " in errors
     assert f"{folder / 'a.zip'} is passed over" in errors
     with Client(address) as client:
         names = {Path(image.uri).name for image in client.collection("default").images()}
-    assert names == {"first.png", "slow.png", "moved.png", "later.png", "broken.png"}
+    assert names == {"first.png", "slow.png", "moved.png", "later.png", "broken.png", "meanwhile.png"}
 
 
 def test_failures_are_tried_again(tmp_path: Path, photos: Path, servers: list[ServerProcess]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,8 @@ from shoal.v1.image_service_pb2 import (
 )
 from shoal_server import bootstrap
 from shoal_server.adapters.qdrant_store import QdrantStore
+from shoal_server.application import describing
+from shoal_server.application.ports import Before
 from shoal_server.domain.point_ids import image_of_point
 from shoal_server.settings import Settings
 from tests.rpc.conftest import Served, refused, serving
@@ -289,6 +292,24 @@ async def test_clusters_of_an_unknown_model_are_named_by_what_their_points_say(s
     assert set(await clusters_by_name(served)) == {f"species: {each}" for each in SPECIES}
 
 
+async def test_the_server_answers_while_clusters_are_named_by_what_their_points_say(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, answered = threading.Event(), threading.Event()
+
+    def waiting(*args: Any) -> dict[int, Any]:
+        asked.set()
+        assert answered.wait(10)
+        return {}
+
+    monkeypatch.setattr(describing, "time_and_place_hints", waiting)
+    run = asyncio.create_task(served.recluster(BIRDS))
+    assert await asyncio.to_thread(asked.wait, 10)
+    await served.collections.GetCollection(GetCollectionRequest(name=BIRDS))
+    answered.set()
+    assert (await run).state == RUN_STATE_SUCCEEDED
+
+
 async def test_a_merge_and_a_rollback_write_the_key_and_nothing_else(served: Served, qdrant: AsyncQdrantClient) -> None:
     before = await everything(qdrant, but=KEY)
     counted = await as_qdrant_counts(qdrant)
@@ -358,6 +379,20 @@ async def test_what_only_shoals_own_images_can_have_done_to_them_is_refused(
     assert await everything(qdrant) == before
 
 
+async def test_a_stretch_of_points_without_a_direction_is_passed_over(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan_vectors = QdrantStore.scan_vectors
+
+    def one_by_one(self: QdrantStore, collection: str, with_vectors: bool = True, batch: int = 1) -> Any:
+        return scan_vectors(self, collection, with_vectors, 1)
+
+    monkeypatch.setattr(QdrantStore, "scan_vectors", one_by_one)
+    run = await served.recluster(BIRDS)
+    assert run.state == RUN_STATE_SUCCEEDED, run
+    assert run.summary.image_count == 100
+
+
 async def test_a_point_that_is_put_in_again_is_assigned_again(served: Served, qdrant: AsyncQdrantClient) -> None:
     counted = await as_qdrant_counts(qdrant)
     wren = point(1, 1, vectors_of(1, 1, seed=5)[0])
@@ -365,6 +400,32 @@ async def test_a_point_that_is_put_in_again_is_assigned_again(served: Served, qd
     assert KEY not in ((await qdrant.retrieve("birds", [1]))[0].payload or {})
     await until_assigned(served, sum(counted.values()))
     assert await as_qdrant_counts(qdrant) == counted
+
+
+async def test_a_vector_that_is_changed_under_its_point_is_seen_by_the_next_run(
+    served: Served, qdrant: AsyncQdrantClient
+) -> None:
+    async def keys(*numbers: int) -> list[Any]:
+        return [(each.payload or {})[KEY] for each in await qdrant.retrieve("birds", numbers)]
+
+    async def known() -> Before:
+        assert (await served.recluster(BIRDS)).state == RUN_STATE_SUCCEEDED
+        assert served.clusterer.before is not None
+        return served.clusterer.before
+
+    wren, heron = await keys(1, 5)
+    assert wren != heron
+    assert (await known()).unchanged
+    # The wren turns out to be a heron; its point keeps the key.
+    vector = {"image": vectors_of(0, 1, seed=5)[0].tolist()}
+    await qdrant.update_vectors("birds", [models.PointVectors(id=1, vector=vector)], wait=True)
+    assert await keys(1) == [wren]
+    then = await known()
+    assert not then.unchanged
+    assert np.count_nonzero(then.cluster_ids == -1) == 20 + 1, "those that are like nothing else, and the one"
+    assert np.isnan(then.reduced).all(axis=1).sum() == 1
+    assert await keys(1) == [heron]
+    assert (await known()).unchanged
 
 
 async def test_without_clean_the_ids_stay_and_the_collection_can_be_attached_under_another_key(

@@ -281,8 +281,8 @@ def test_no_server(photos: Path) -> None:
     )
     assert done.returncode == 1
     assert done.stderr.endswith(
-        "error: no Shoal server answers at 127.0.0.1:9; start one with `shoal serve`, or name another with --server / "
-        "SHOAL_SERVER\n"
+        "error: no Shoal server answers at 127.0.0.1:9; start one with `shoal serve`, or name another (--server, "
+        "SHOAL_SERVER; Client(target) in Python)\n"
     )
 
 

@@ -250,16 +250,16 @@ class FakeServer(FakeIngest, FakeCuration):
 
 
 @contextmanager
-def serving() -> Iterator[FakeServer]:
-    """A fake server that listens on a free port, with the collection ``default``."""
-    fake = FakeServer()
-    fake.images["collections/default"] = {}
+def serving(again: FakeServer | None = None) -> Iterator[FakeServer]:
+    """A fake server that listens on a free port, with the collection ``default``; or one that ended, where it was."""
+    fake = again or FakeServer()
+    fake.images.setdefault("collections/default", {})
     server = grpc.server(ThreadPoolExecutor(8))
     collection_service_pb2_grpc.add_CollectionServiceServicer_to_server(fake, server)
     image_service_pb2_grpc.add_ImageServiceServicer_to_server(fake, server)
     cluster_service_pb2_grpc.add_ClusterServiceServicer_to_server(fake, server)
     curation_service_pb2_grpc.add_CurationServiceServicer_to_server(fake, server)
-    fake.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    fake.address = f"127.0.0.1:{server.add_insecure_port(fake.address or '127.0.0.1:0')}"
     server.start()
     try:
         yield fake

@@ -369,3 +369,77 @@ def test_stopping_early_leaves_a_usable_client(server: FakeServer) -> None:
 def test_no_server() -> None:
     with Client("127.0.0.1:9") as client, pytest.raises(Unavailable, match="start one with `shoal serve`"):
         list(client.collection("default").ingest([b"image"]))
+
+
+@contextmanager
+def restarted(server: FakeServer, after_s: float) -> Iterator[None]:
+    """A server that ended is there again after a while."""
+    over = threading.Event()
+
+    def serve() -> None:
+        time.sleep(after_s)
+        with serving(server):
+            over.wait()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_a_server_that_has_answered_is_waited_for(tmp_path: Path) -> None:
+    """So it goes when an image comes into a watched folder during a restart: that is an ingest of its own."""
+    (tmp_path / "first.jpg").write_bytes(b"first")
+    (tmp_path / "second.jpg").write_bytes(b"second")
+    with serving() as server:
+        client = Client(server.address)
+        default = client.collection("default")
+        [first] = default.ingest([tmp_path / "first.jpg"], journal=tmp_path / "journal.sqlite")
+    with client, restarted(server, after_s=1):
+        [second] = default.ingest([tmp_path / "second.jpg"])
+    assert (first.outcome, second.outcome) == (Outcome.STORED, Outcome.STORED)
+
+
+def test_what_is_known_is_asked_about_until_the_server_is_back(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"a")
+    with serving() as server:
+        client = Client(server.address)
+        default = client.collection("default")
+        list(default.ingest([tmp_path / "a.jpg"], journal=tmp_path / "journal.sqlite"))
+    with client, restarted(server, after_s=6):  # more than gRPC itself tries
+        [known] = default.ingest([tmp_path / "a.jpg"], journal=tmp_path / "journal.sqlite")
+    assert known.outcome is Outcome.KNOWN
+
+
+def test_a_server_that_has_answered_is_not_waited_for_for_ever() -> None:
+    with serving() as server:
+        client = Client(server.address)
+        default = client.collection("default")
+        list(default.ingest([b"first"]))
+    with client, pytest.raises(Unavailable, match="no Shoal server answers"):
+        list(default.ingest([b"second"], patience=1))
+
+
+def test_no_time_is_lost_while_there_is_nothing_to_send() -> None:
+    """A list on stdin that rests for longer than the patience, while the server is being restarted, goes on."""
+    patience = 1.0
+
+    def images(ended: threading.Event) -> Iterator[bytes]:
+        yield b"first"
+        ended.wait()
+        time.sleep(1.5 * patience)
+        yield b"second"
+
+    ended = threading.Event()
+    with serving() as server:
+        client = Client(server.address)
+        results = client.collection("default").ingest(images(ended), patience=patience)
+        first = next(results)
+        time.sleep(1.5 * patience)
+    with client, restarted(server, after_s=1.5 * patience + 0.5):
+        ended.set()
+        [second] = results
+    assert (first.outcome, second.outcome) == (Outcome.STORED, Outcome.STORED)

@@ -186,6 +186,36 @@ def test_failures_and_retry(shoal: Shoal, photos: Path, tmp_path: Path) -> None:
     assert "No such file" in shoal("--retry", tmp_path / "no", code=1).stderr
 
 
+def test_a_retry_stores_as_the_first_time(shoal: Shoal, photos: Path, tmp_path: Path) -> None:
+    """What is said of all is kept of those that nobody could look at, however often they fail."""
+    backup, partly, failures = tmp_path / "backup.zip", tmp_path / "partly.zip", tmp_path / "failures.jsonl"
+    for path, content in ((backup, b"in"), (partly, b"bad")):
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr(f"{path.stem}.jpg", content)
+    whole = backup.read_bytes()
+    backup.write_bytes(whole[:-10])
+    said = ["--tag", "scans", "--attribute", "box=7", "--drop-gps"]
+    shoal(backup, partly, tmp_path / "later" / "c.jpg", *said, "--failures", failures, code=1)
+    partly.unlink()
+    again = shoal("--retry", failures, "--failures", failures, code=1)
+    assert f"stored without where they were taken, as {failures} says" in again.stderr
+    lines = [json.loads(line) for line in failures.read_text().splitlines()]
+    assert [(Path(line["path"]).name, line.get("member")) for line in lines] == [
+        ("backup.zip", None), ("partly.zip", "partly.jpg"), ("c.jpg", None),
+    ]  # fmt: skip
+    backup.write_bytes(whole)
+    with zipfile.ZipFile(partly, "w") as archive:
+        archive.writestr("partly.jpg", b"good now")
+    (tmp_path / "later").mkdir()
+    (tmp_path / "later" / "c.jpg").write_bytes(b"c")
+    assert shoal.sums("--retry", failures)["stored"] == 3
+    for image in shoal.images.values():
+        assert (list(image.tags), image.attributes["box"].integer) == (["scans"], 7)
+    assert shoal.server.options[-1].drop_location
+    shoal(photos, "--failures", failures)
+    assert not shoal.server.options[-1].drop_location
+
+
 def test_a_retry_that_breaks_down_keeps_the_rest(shoal: Shoal, photos: Path, tmp_path: Path) -> None:
     failures = tmp_path / "failures.jsonl"
     failures.write_text(
@@ -288,6 +318,13 @@ def test_interrupts_end_it_though_nobody_reads_what_it_says(server: FakeServer, 
 )
 def test_options_that_make_no_sense(shoal: Shoal, arguments: list[str], words: str) -> None:
     assert words in shoal(*arguments, code=2).stderr
+
+
+def test_a_cluster_of_workers_for_other_programs_is_no_mistake(
+    shoal: Shoal, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    assert shoal.sums(photos)["stored"] == 3
 
 
 def test_help_has_its_panels(shoal: Shoal) -> None:

@@ -290,8 +290,8 @@ def test_no_server_says_what_to_do() -> None:
     with Client("127.0.0.1:9") as client, pytest.raises(Unavailable) as caught:
         client.get_collection("default")
     assert caught.value.message == (
-        "no Shoal server answers at 127.0.0.1:9; start one with `shoal serve`, or name another with --server / "
-        "SHOAL_SERVER"
+        "no Shoal server answers at 127.0.0.1:9; start one with `shoal serve`, or name another (--server, "
+        "SHOAL_SERVER; Client(target) in Python)"
     )
 
 

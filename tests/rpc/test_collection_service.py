@@ -7,6 +7,8 @@ from pathlib import Path
 import grpc
 import pytest
 
+from shoal.v1.backup_service_pb2 import BackupRequest
+from shoal.v1.backup_service_pb2_grpc import BackupServiceStub
 from shoal.v1.collection_pb2 import Collection, EmbeddingModel
 from shoal.v1.collection_service_pb2 import (
     CreateCollectionRequest,
@@ -15,6 +17,10 @@ from shoal.v1.collection_service_pb2 import (
     ListCollectionsRequest,
 )
 from shoal.v1.image_service_pb2 import ListImagesRequest, SearchImagesRequest
+from shoal.v1.status_service_pb2 import GetServerStatusRequest
+from shoal.v1.status_service_pb2_grpc import StatusServiceStub
+from shoal_client import AsyncClient
+from shoal_client.cli.records import collection_record
 from tests.fakes import picture
 from tests.rpc.conftest import PARENT, Served, refused, serving
 
@@ -103,3 +109,35 @@ async def test_a_server_with_another_model_refuses_the_collection(
         # It can still be seen and removed.
         assert (await second.collections.GetCollection(GetCollectionRequest(name=PARENT))).model.dimension != 64
         await second.collections.DeleteCollection(DeleteCollectionRequest(name=PARENT))
+
+
+async def test_a_collection_that_cannot_be_opened_says_so_and_can_be_deleted(tmp_path: Path) -> None:
+    async with serving(tmp_path) as served:
+        for name in ("archive", "photos"):
+            await served.collections.CreateCollection(CreateCollectionRequest(collection_id=name))
+        await served.three_colors()
+    (tmp_path / "collections" / "photos" / "collection.json").write_text("")
+    async with serving(tmp_path) as served:
+        listed = (await served.collections.ListCollections(ListCollectionsRequest())).collections
+        assert [each.name for each in listed] == ["collections/archive", PARENT]
+        assert [bool(each.problem) for each in listed] == [False, True]
+        found = await served.collections.GetCollection(GetCollectionRequest(name=PARENT))
+        assert found == listed[1]
+        assert "collection.json cannot be read" in found.problem
+        async with AsyncClient(served.address) as client:
+            told = [collection_record(each) async for each in client.collections()]
+        assert [each.get("problem", "") for each in told] == ["", found.problem]
+        status = await StatusServiceStub(served.channel).GetServerStatus(GetServerStatusRequest())
+        assert status.store.healthy
+        assert [each.problem for each in status.collections] == ["", found.problem]
+        async with refused(grpc.StatusCode.FAILED_PRECONDITION, "STORE_INCOMPATIBLE", "put this file back"):
+            await served.images.ListImages(ListImagesRequest(parent=PARENT))
+        async with refused(grpc.StatusCode.ALREADY_EXISTS, "COLLECTION_EXISTS", "photos"):
+            await served.collections.CreateCollection(CreateCollectionRequest(collection_id="photos"))
+        async with refused(grpc.StatusCode.FAILED_PRECONDITION, "STORE_INCOMPATIBLE", "nothing was backed up"):
+            async for _ in BackupServiceStub(served.channel).Backup(BackupRequest()):
+                raise AssertionError("there is a part of it")
+        await served.collections.DeleteCollection(DeleteCollectionRequest(name=PARENT))
+        await served.collections.CreateCollection(CreateCollectionRequest(collection_id="photos"))
+        await served.three_colors()
+        assert (await served.collections.GetCollection(GetCollectionRequest(name=PARENT))).image_count == 36

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,10 @@ from shoal.v1.curation_service_pb2 import (
     UndoCorrectionRequest,
 )
 from shoal.v1.image_pb2 import Image
+from shoal.v1.image_service_pb2 import DeleteImageRequest
+from shoal_server.application import reassigning
 from tests.rpc.conftest import PARENT, Served, refused, serving
-from tests.rpc.faults import slow
+from tests.rpc.faults import hold_reading, slow
 
 NO_CLUSTER = f"{PARENT}/clusters/999"
 NO_IMAGE = f"{PARENT}/images/00000000-0000-0000-0000-000000000000"
@@ -393,6 +396,53 @@ async def test_noise_is_reassigned_only_when_asked_and_only_what_is_near(served:
             await reassign(min_similarity=wrong, validate_only=True)
 
 
+@contextmanager
+def long_search_for_homes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Images in no cluster are looked at one by one, a fifth of a second each."""
+    with monkeypatch.context() as patched:
+        patched.setattr(reassigning, "_BATCH", 1)
+        slow(patched, "query_neighbors", 0.2)
+        yield
+
+
+@pytest.mark.parametrize("validate_only", [True, False])
+async def test_while_homes_are_found_nobody_waits_and_what_others_correct_stands(
+    served: Served, monkeypatch: pytest.MonkeyPatch, validate_only: bool
+) -> None:
+    _, homes, ada = await three_clusters(served)
+    yellow = await served.store("yellow", range(20))
+    request = ReassignNoiseRequest(parent=PARENT, min_similarity=-1.0, validate_only=True)
+    nearest = (await served.curation.ReassignNoise(request)).proposals[0].cluster
+    other = next(home for home in homes.values() if home != nearest)
+    request.validate_only = validate_only
+    with long_search_for_homes(monkeypatch):
+        searching = asyncio.ensure_future(served.curation.ReassignNoise(request))
+        await asyncio.sleep(0.5)
+        await ada.move(yellow[:1], other)
+        await ada.dissolve(nearest)
+        assert not searching.done()
+        answer = await searching
+    assert answer.proposals
+    assert nearest not in {proposal.cluster for proposal in answer.proposals}
+    if not validate_only:
+        assigned = await served.assigned()
+        assert assigned[yellow[0].name] == other
+        assert yellow[0].name not in {proposal.image for proposal in answer.proposals}
+        assert all(assigned[proposal.image] == proposal.cluster for proposal in answer.proposals)
+
+
+async def test_a_search_for_homes_ends_with_its_caller(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored, homes, ada = await three_clusters(served)
+    await served.store("yellow", range(10))
+    request = ReassignNoiseRequest(parent=PARENT, min_similarity=-1.0, author="ada")
+    with long_search_for_homes(monkeypatch):
+        call = served.curation.ReassignNoise(request)
+        await asyncio.sleep(0.3)
+        call.cancel()
+        await ada.move(stored["red"][:1], homes["blue"])
+    assert [each.kind for each in await ada.corrections()] == [CORRECTION_KIND_MOVE]
+
+
 async def test_rename_with_an_author_and_undo(served: Served) -> None:
     _, homes, ada = await three_clusters(served)
     red = homes["red"]
@@ -570,6 +620,21 @@ async def test_all_of_them_survive_three_reclusterings_with_growing_data(served:
         assert await served.homes(grown) == {color: wanted[color] for color in grown}
 
 
+async def test_only_parts_of_the_same_split_are_kept_apart(served: Served) -> None:
+    stored, homes, ada = await three_clusters(served)
+    red, blue = stored["red"], stored["blue"]
+    [red_part] = (await ada.split_off(homes["red"], red[:4])).clusters[1:]
+    [blue_part] = (await ada.split_off(homes["blue"], blue[:4])).clusters[1:]
+    groups = [red[5:11], red[:5], blue[4:] + red[11:], blue[:4], stored["green"]]
+    label_of = {image.name: label for label, group in enumerate(groups) for image in group}
+    in_order = np.array([label_of[name] for name in sorted(label_of)], dtype=np.int64)
+    served.clusterer.groups = lambda vectors: in_order
+    assert (await served.recluster()).state == RUN_STATE_SUCCEEDED
+    images = {"red": red[4:11], "red part": red[:4], "blue": blue[4:] + red[11:], "blue part": blue[:4]}
+    wanted = {"red": homes["red"], "red part": red_part, "blue": homes["blue"], "blue part": blue_part}
+    assert await served.homes(images) == wanted
+
+
 async def test_a_correction_while_a_run_is_under_way_stands(served: Served) -> None:
     stored, homes, ada = await three_clusters(served)
     jobs = served.clusterer.jobs
@@ -583,6 +648,73 @@ async def test_a_correction_while_a_run_is_under_way_stands(served: Served) -> N
     assert (await running).state == RUN_STATE_SUCCEEDED
     blue = {"blue": stored["blue"][1:], "stray": stored["blue"][:1]}
     assert await served.homes({**stored, **blue}) == {**homes, "red": homes["green"], "stray": ""}
+
+
+async def test_while_a_run_reads_the_vectors_nobody_waits_for_it(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored, homes, ada = await three_clusters(served)
+    with monkeypatch.context() as patched:
+        held, may_go_on = hold_reading(patched)
+        running = asyncio.create_task(served.recluster())
+        await held.wait()
+        await asyncio.wait_for(ada.merge(homes["green"], homes["red"]), 10)
+        # What comes and goes now is not in what was read, or not in what there is.
+        late = await asyncio.wait_for(served.store("blue", range(40, 42)), 10)
+        await asyncio.wait_for(served.images.DeleteImage(DeleteImageRequest(name=stored["blue"][0].name)), 10)
+        may_go_on.set()
+        assert (await running).state == RUN_STATE_SUCCEEDED
+    assert served.clusterer.before is not None
+    assert not served.clusterer.before.unchanged
+    blue = {"blue": [*stored["blue"][1:], *late]}
+    assert await served.homes({**stored, **blue}) == {**homes, "red": homes["green"]}
+
+
+async def test_a_correction_of_images_that_came_while_a_run_is_under_way_stands(served: Served) -> None:
+    stored, homes, ada = await three_clusters(served)
+    jobs = served.clusterer.jobs
+    served.clusterer.may_go_on.clear()
+    running = asyncio.create_task(served.recluster())
+    while served.clusterer.jobs == jobs:
+        await asyncio.sleep(0.01)
+    came = await served.store("blue", range(20, 30))
+    [part] = (await ada.split_off(homes["blue"], came[:3])).clusters[1:]
+    await ada.rename(part, "Sea")
+    await ada.move(came[3:5], homes["red"])
+    await ada.move(came[5:7], "")
+    [lost] = (await ada.split_off(homes["blue"], came[7:9])).clusters[1:]
+    await ada.dissolve(lost)
+    served.clusterer.may_go_on.set()
+    run = await running
+    assert (run.state, run.summary.image_count, run.summary.cluster_count) == (RUN_STATE_SUCCEEDED, 36, 4)
+    images = {**stored, "part": came[:3], "moved": came[3:5], "out": came[5:7], "lost": came[7:9], "voted": came[9:]}
+    wanted = {**homes, "part": part, "moved": homes["red"], "out": "", "lost": "", "voted": homes["blue"]}
+    assert await served.homes(images) == wanted
+    clusters = await clusters_of(served)
+    assert (clusters[part].display_name, clusters[part].split, clusters[part].size) == ("Sea", True, 3)
+    assert clusters[homes["red"]].run_size == 14
+    # What is read by the next run stays as well.
+    assert (await served.recluster()).state == RUN_STATE_SUCCEEDED
+    del images["lost"], wanted["lost"]
+    assert await served.homes(images) == wanted
+    assert (await clusters_of(served))[part].display_name == "Sea"
+
+
+async def test_an_image_that_was_deleted_and_sent_again_is_not_held_where_the_vote_puts_it(served: Served) -> None:
+    stored, homes, ada = await three_clusters(served)
+    red = stored["red"]
+    await ada.move(red[:1], homes["blue"])
+    await ada.move(red[1:2], "")
+    for image in red[:2]:
+        await served.images.DeleteImage(DeleteImageRequest(name=image.name))
+    assert [image.name for image in await served.store("red", [0, 1])] == [image.name for image in red[:2]]
+    assert await served.homes({"red": red}) == {"red": homes["red"]}
+    label_of = {image.name: label for label, color in enumerate(stored) for image in stored[color]}
+    label_of |= {image.name: label_of[stored["green"][0].name] for image in red[:2]}
+    in_order = np.array([label_of[name] for name in sorted(label_of)], dtype=np.int64)
+    served.clusterer.groups = lambda vectors: in_order
+    assert (await served.recluster()).state == RUN_STATE_SUCCEEDED
+    assert await served.homes({"red": red[2:], "green": red[:2]}) == {"red": homes["red"], "green": homes["green"]}
 
 
 async def test_two_corrections_at_the_same_time(served: Served) -> None:

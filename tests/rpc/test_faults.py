@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from shoal.v1.image_service_pb2 import ListImagesRequest, SearchImagesRequest
 from shoal_client import AsyncClient, Unavailable
 from shoal_server.adapters.edge_store import EdgeStore
 from shoal_server.application import clustering
+from shoal_server.domain.errors import Overloaded
 from tests.fakes import FakeClusterer, picture
 from tests.rpc.conftest import PARENT, Served, refused, serving
 from tests.rpc.faults import replace_in_stores, slow, stumble
@@ -65,6 +67,19 @@ async def test_a_store_that_stumbles_during_an_activation_is_asked_again(
     assert run.summary.cluster_count == 3
     assert await clusters_on_images(served) == await cluster_names(served)
     assert (await served.recluster()).summary.payload_write_count == 0
+
+
+async def test_a_store_that_takes_no_more_for_a_while_during_an_activation_is_waited_for(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await served.three_colors()
+    began = time.monotonic()
+    calls = stumble(monkeypatch, "set_group", times=1, after=1, error=Overloaded("the vector store", 1.0))
+    run = await served.recluster()
+    assert calls() > 2
+    assert time.monotonic() - began > 1.0
+    assert (run.state, run.active) == (RUN_STATE_SUCCEEDED, True)
+    assert await clusters_on_images(served) == await cluster_names(served)
 
 
 @pytest.mark.parametrize("method", ["delete_groupings", "delete_run", "optimize"])

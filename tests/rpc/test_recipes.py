@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import sqlite3
+import subprocess
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
@@ -125,6 +126,40 @@ def test_every_body_is_one_that_qdrant_takes() -> None:
         given = json.loads(body)
         read = BODIES[path].model_validate(given)
         assert json.loads(read.model_dump_json(exclude_unset=True, by_alias=True)) == given
+
+
+#: Stands for the command: the lines of ``all`` after those that the token counts.
+SHOAL = """#!/bin/sh
+for word; do
+  if [ "$before" = --since-file ]; then file=$word; fi
+  before=$word
+done
+told=$(cat "$file" 2>/dev/null || echo 0)
+tail -n "+$((told + 1))" all
+wc -l < all > "$file"
+"""
+#: Stands for the reader's own program, which fails while there is ``broken``.
+LOAD = """#!/bin/sh
+[ ! -e broken ] && cat "$1" >> loaded
+"""
+
+
+def test_what_could_not_be_loaded_is_told_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [recipe] = [block for block in blocks("sh") if "--since-file" in block]
+    for name, program in (("shoal", SHOAL), ("load-into-the-database", LOAD)):
+        (tmp_path / name).write_text(program)
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    told = tmp_path / "all"
+    broken = tmp_path / "broken"
+    for number in range(2):
+        with told.open("a") as file:
+            file.write(f"change {2 * number}\nchange {2 * number + 1}\n")
+        broken.touch()
+        assert subprocess.run(["/bin/sh", "-c", recipe], cwd=tmp_path, check=False).returncode != 0
+        broken.unlink()
+        subprocess.run(["/bin/sh", "-c", recipe], cwd=tmp_path, check=True)
+        assert (tmp_path / "loaded").read_text() == told.read_text()
 
 
 def test_every_recipe_is_told_in_both_languages() -> None:

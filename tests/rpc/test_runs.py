@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,8 @@ from shoal.v1.cluster_service_pb2 import (
     StreamClusteringRunRequest,
 )
 from shoal.v1.collection_service_pb2 import CreateCollectionRequest, GetCollectionRequest
+from shoal.v1.curation_service_pb2 import MoveImagesRequest
+from shoal.v1.image_pb2 import Image
 from shoal.v1.image_service_pb2 import DeleteImageRequest
 from shoal_server.domain.errors import ClusteringFailed
 from tests.fakes import FakeClusterer
@@ -160,6 +163,27 @@ async def test_a_run_under_way_says_how_long_it_will_take(served: Served) -> Non
     assert not now.HasField("remaining")
 
 
+async def test_images_deleted_under_a_run_are_in_none_of_its_clusters(served: Served) -> None:
+    stored = await served.three_colors()
+    served.clusterer.may_go_on.clear()
+    running = asyncio.create_task(served.recluster())
+    while not served.clusterer.jobs:
+        await asyncio.sleep(0.01)
+    # All that made one cluster, and all but one of another.
+    gone = {image.name for image in [*stored["red"], *stored["green"][1:]]}
+    for name in gone:
+        await served.images.DeleteImage(DeleteImageRequest(name=name))
+    served.clusterer.may_go_on.set()
+    run = await running
+    assert run.active
+    listed = (await served.clusters.ListClusters(ListClustersRequest(parent=PARENT))).clusters
+    assert {cluster.size for cluster in listed} == {12, 1}
+    assert not gone & {image for cluster in listed for image in cluster.exemplars}
+    # Nor do they use up an id.
+    ids = {f"{PARENT}/clusters/1", f"{PARENT}/clusters/2"}
+    assert {entry.cluster for entry in run.lineage} == {cluster.name for cluster in listed} == ids
+
+
 async def test_parameters_as_asked_for_and_as_used(served: Served) -> None:
     await served.three_colors()
     run = await start(
@@ -263,6 +287,41 @@ async def test_what_cannot_be_put_in_force(served: Served) -> None:
         await activate(served, f"{PARENT}/clusteringRuns/none")
     async with refused(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_NAME"):
         await activate(served, PARENT)
+
+
+async def test_images_that_were_deleted_are_missed_after_a_correction_and_after_a_rollback(served: Served) -> None:
+    async def remove(images: Iterable[Image]) -> None:
+        for image in images:
+            await served.images.DeleteImage(DeleteImageRequest(name=image.name))
+
+    async def move(image: Image) -> None:
+        request = MoveImagesRequest(parent=PARENT, images=[image.name], cluster="")
+        await served.curation.MoveImages(request)
+
+    async def is_as_before() -> bool:
+        assert (await served.recluster()).state == RUN_STATE_SUCCEEDED
+        assert served.clusterer.before is not None
+        return served.clusterer.before.unchanged
+
+    stored = await served.three_colors()
+    first = await served.recluster()
+    assert await is_as_before()
+    await move(stored["red"][0])
+    assert await is_as_before()
+    await remove(stored["green"][:4])
+    await move(stored["red"][1])
+    await move(stored["red"][2])
+    assert not await is_as_before()
+    assert await is_as_before()
+    # The file of a run that is superseded is written again if an image came: of what is there then.
+    await activate(served, first.name)
+    await remove(stored["blue"][:4])
+    came = await served.store("blue", [20])
+    await move(stored["red"][3])
+    await remove(came)
+    await activate(served, first.name)
+    assert not await is_as_before()
+    assert await is_as_before()
 
 
 async def test_a_run_that_found_nothing_is_held_back_until_a_person_wants_it(served: Served) -> None:

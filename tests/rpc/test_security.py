@@ -68,7 +68,7 @@ async def until(ask: Callable[[], Awaitable[object]], *, fails: type[Exception] 
 async def test_a_client_with_a_key(tmp_path: Path) -> None:
     key, kept = add_key(tmp_path, Role.WRITE, "photos")
     async with serving(tmp_path) as server:
-        with pytest.raises(Unauthenticated, match="without an API key; give a valid API key with SHOAL_API_KEY"):
+        with pytest.raises(Unauthenticated, match=r"without an API key; give a valid API key \(SHOAL_API_KEY"):
             await listing(server.address)
         with pytest.raises(Unauthenticated, match="not valid"):
             await listing(server.address, api_key="shoal_wrong")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 
 import grpc
+import pytest
 
 from shoal.v1.cluster_service_pb2 import ActivateClusteringRunRequest
 from shoal.v1.collection_service_pb2 import GetCollectionRequest
 from shoal.v1.correction_pb2 import CORRECTION_KIND_DISSOLVE, CORRECTION_KIND_REASSIGN_NOISE
 from shoal.v1.curation_service_pb2 import CorrectionResult, ReassignNoiseRequest
 from tests.rpc.conftest import PARENT, Served, refused
-from tests.rpc.test_curation_service import clusters_of, three_clusters
+from tests.rpc.test_curation_service import clusters_of, named, three_clusters
 
 
 async def activate(served: Served, run: str) -> None:
@@ -51,6 +52,22 @@ async def test_undoing_a_dissolution_keeps_what_was_moved_there(served: Served) 
     assert await served.assigned() == moved
     await served.recluster()
     assert await served.assigned() == moved
+
+
+@pytest.mark.parametrize("by", ["dissolving", "moving"])
+async def test_the_last_cluster_comes_back(served: Served, by: str) -> None:
+    stored, homes, ada = await three_clusters(served)
+    await ada.rename(homes["blue"], "Poppies")
+    before, named_before = await served.assigned(), await named(served)
+    done = []
+    for color, home in homes.items():
+        emptied = await (ada.dissolve(home) if by == "dissolving" else ada.move(stored[color], ""))
+        done.append(emptied.correction)
+    assert await clusters_of(served) == {}
+    for correction in done:
+        await ada.undo(correction)
+    assert await served.assigned() == before
+    assert await named(served) == named_before
 
 
 async def test_undoing_a_reassignment_keeps_what_was_dissolved(served: Served) -> None:

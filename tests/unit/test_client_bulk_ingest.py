@@ -125,7 +125,10 @@ def test_nothing_but_the_server_half_is_missing(photos: Path, monkeypatch: pytes
         (["--ray", "--by-uri", "."], "leave out --by-uri"),
         (["--ray", "--journal", "j.sqlite", "."], "leave out --journal"),
         (["--ray", "photos.zip"], "unpack photos.zip"),
-        (["--ray-workers", "2", "."], "go with --ray"),
+        (["--ray-workers", "2", "."], "--ray-workers goes with --ray"),
+        (["--ray-gpus", "0.5", "."], "--ray-gpus goes with --ray"),
+        (["--ray-reads", "8", "."], "--ray-reads goes with --ray"),
+        (["--ray-address", "auto", "."], "--ray-address goes with --ray"),
     ],
 )
 def test_what_makes_no_sense_with_workers(half: ServerHalf, arguments: list[str], said: str) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
+import typer.core
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -184,3 +187,24 @@ def test_a_command_whose_package_is_missing_says_so() -> None:
 def test_an_argument_that_is_no_text(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["clusters", "--collection", "\udcff", "--server", "127.0.0.1:9"])
     assert (done.exit_code, done.stderr[:12]) == (1, r"error: '\udc")
+
+
+def commands(at: Any, *path: str) -> Iterator[tuple[str, set[str]]]:
+    """All commands, each with its options."""
+    if isinstance(at, typer.core.TyperGroup):
+        context = typer.Context(at)
+        for name in at.list_commands(context):
+            yield from commands(at.get_command(context, name), *path, name)
+    if path and (at.invoke_without_command if isinstance(at, typer.core.TyperGroup) else True):
+        yield " ".join(path), {option for parameter in at.params for option in parameter.opts}
+
+
+def test_the_options_that_readme_says_commands_share() -> None:
+    options = dict(commands(typer.main.get_command(app)))
+    apart = {"collections", "status", "backup", "detach", "demo", "serve", "restore", "migrate", "keys"}
+    shared = {"--server", "--collection", "--json"}
+    lacking = {name.split()[0] for name, own in options.items() if not shared <= own}
+    assert lacking == apart
+    without_server = {"demo", "serve", "restore", "migrate", "keys"}
+    assert {name.split()[0] for name, own in options.items() if "--server" not in own} == without_server
+    assert not any("--collection" in options[name] for name in apart & options.keys() - without_server)

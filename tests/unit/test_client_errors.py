@@ -74,5 +74,6 @@ def test_details_that_contradict_the_status_are_not_believed() -> None:
 
 def test_file_too_large_says_how_large() -> None:
     assert errors.FileTooLarge(70 * 2**20 + 2**19, 64 * 2**20).message == (
-        "file is 70.5 MiB; the limit is 64 MiB; raise SHOAL_MAX_MESSAGE_BYTES on both sides or scale it down"
+        "file is 70.5 MiB; the limit is 64 MiB; raise SHOAL_MAX_MESSAGE_BYTES on both sides (max_message_bytes "
+        "of a client in Python), or scale it down"
     )

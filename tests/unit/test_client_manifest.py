@@ -18,7 +18,7 @@ from shoal_client.bulk.failures import FailureFile, Retry
 from shoal_client.bulk.manifest import count_rows, read_manifest
 from shoal_client.bulk.values import attribute, attribute_keys
 from shoal_client.errors import InvalidArgument, MissingExtra, UnreadableFile
-from shoal_client.files import LeftOut
+from shoal_client.files import LeftOut, scan
 from shoal_client.filters.conditions import typed
 from shoal_client.sources import BadSource, Common, NewImage
 
@@ -181,7 +181,7 @@ def test_failures_can_be_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyP
     first = json.loads(path.read_text().splitlines()[0])
     assert first == {
         "path": str(tmp_path / "a.jpg"), "uri": None, "reason": "UNSUPPORTED_FORMAT", "message": "no image",
-        "tags": ["own", "all"], "attributes": {"n": 2},
+        "tags": ["own", "all"], "attributes": {"n": 2}, "drop_location": False,
     }  # fmt: skip
     retry = Retry(path)
     one, two, three = retry.images(LeftOut())
@@ -209,6 +209,20 @@ def test_what_was_not_tried_again_is_kept(tmp_path: Path) -> None:
     assert [Path(line["path"]).name for line in left] == ["a", "b", "c", "d"]
     assert [line["reason"] for line in left] == ["UNSUPPORTED_FORMAT", "NOT_TRIED", *["UNSUPPORTED_FORMAT"] * 2]
     assert sorted(each.name for each in tmp_path.iterdir()) == ["a", "b", "c", "d", "failures.jsonl"]
+
+
+def test_paths_that_nobody_can_look_at_are_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "failures.jsonl"
+    long = "x" * 300  # of which the system does not even say whether it is there
+    with FailureFile(path, None, Common()) as file:
+        for bad in scan([Path("missing.jpg"), Path(long), Path("*.none")], LeftOut()):
+            assert isinstance(bad, BadSource)
+            file.add(bad, bad.error)
+        file.add(BadSource("m.csv, line 3", PROBLEM), PROBLEM)
+        file.add(BadSource(long, PROBLEM), PROBLEM)
+    paths = [json.loads(line)["path"] for line in path.read_text().splitlines()]
+    assert paths == [*(str(tmp_path / name) for name in ("missing.jpg", long, "*.none")), "m.csv, line 3", long]
 
 
 def test_lines_that_are_no_failures(tmp_path: Path) -> None:

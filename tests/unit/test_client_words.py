@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from shoal_client.cli.progress import time_left
 from shoal_client.cli.schedule_words import parse_growth, parse_interval, parse_quiet
 from shoal_client.cli.words import count, period, ranges
+from shoal_server.domain.schedule import MAX_INTERVAL, MIN_INTERVAL
 
 
 def test_words() -> None:
@@ -54,6 +55,8 @@ def test_time_left(seconds: int | None, words: str) -> None:
         ("1d 12h", timedelta(hours=36)),
         ("1.5h", timedelta(minutes=90)),
         ("2w", timedelta(weeks=2)),
+        ("3650d", MAX_INTERVAL),
+        ("1m", MIN_INTERVAL),
         ("never", None),
     ],
 )
@@ -67,7 +70,9 @@ def test_a_period_can_be_read_again(seconds: int) -> None:
     assert parse_interval(period(interval)) == interval
 
 
-@pytest.mark.parametrize("text", ["", "soon", "12", "h", "-1h", "30s", "1h tea", "0d", "1e3h"])
+@pytest.mark.parametrize(
+    "text", ["", "soon", "12", "h", "-1h", "30s", "1h tea", "0d", "1e3h", "3651d", "99999999999d", f"{'9' * 400}w"]
+)
 def test_intervals_that_are_none(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="--every"):
         parse_interval(text)

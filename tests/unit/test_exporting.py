@@ -22,7 +22,7 @@ from shoal_server.application.present import no_assignments
 from shoal_server.application.queries import Where
 from shoal_server.domain.cluster import Cluster, NameSource
 from shoal_server.domain.collection import Collection, EmbeddingModel
-from shoal_server.domain.errors import ClusterNotFound, InvalidField
+from shoal_server.domain.errors import ClusterNotFound, ClustersChanged, InvalidField
 from shoal_server.domain.image import Image, Metadata, Sha256
 from shoal_server.domain.lineage import Lineage, LineageKind, Share
 from shoal_server.domain.run import ClusteringRun, RunStage, RunState
@@ -41,11 +41,13 @@ class There:
 
     images = (image(1, 7), image(2, 7), image(3, 7), image(4, None), image(5, 99))
 
+    def __init__(self) -> None:
+        self.cats = Cluster(7, "cats", NameSource.PERSON, (), 3, np.array([1, 0], np.float32), 1.0, 0.5, (), NOW)
+        record = Collection("photos", EmbeddingModel("debug", "sha256:0", 2), NOW, active_run="run")
+        self.opened = OpenCollection(record, ClusterSet("run", [self.cats]))
+
     async def open(self, collection: str) -> OpenCollection:
-        centroid = np.array([1, 0], np.float32)
-        cats = Cluster(7, "cats", NameSource.PERSON, (), 3, centroid, 1.0, 0.5, (), NOW)
-        record = Collection(collection, EmbeddingModel("debug", "sha256:0", 2), NOW, active_run="run")
-        return OpenCollection(record, ClusterSet("run", [cats]))
+        return self.opened
 
     async def read(self, collection: str, run: str) -> RunAssignments:
         return replace(
@@ -74,9 +76,9 @@ class There:
         return [held, run, replace(run, id="a", lineage=())]
 
 
-def export() -> Exporting:
+def export(of: There | None = None) -> Exporting:
     """Exports the five."""
-    there: Any = There()
+    there: Any = of or There()
     return Exporting(cast("OpenCollections", there), cast("RunFiles", there), cast("Images", there))
 
 
@@ -95,6 +97,20 @@ async def test_named_images_come_once_and_in_their_order(monkeypatch: pytest.Mon
     monkeypatch.setattr(exporting, "MAX_NAMED", 3)
     with pytest.raises(InvalidField, match="filter"):
         await anext(export().named("photos", ids))
+
+
+@pytest.mark.parametrize("by_name", [True, False])
+async def test_a_table_is_of_one_run(monkeypatch: pytest.MonkeyPatch, by_name: bool) -> None:
+    monkeypatch.setattr(exporting, "EXPORT_BATCH", 2)
+    there = There()
+    ids = [each.id for each in there.images]
+    stretches = export(there).named("photos", ids) if by_name else export(there).where("photos", Where())
+    assert len(await anext(stretches)) == 2
+    there.opened.clusters = ClusterSet("run", [replace(there.cats, name="felines")])
+    assert len(await anext(stretches)) == 2
+    there.opened.clusters = ClusterSet("another run", [there.cats])
+    with pytest.raises(ClustersChanged, match="export them again"):
+        await anext(stretches)
 
 
 async def _flat(stretches: Any) -> Any:

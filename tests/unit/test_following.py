@@ -19,6 +19,8 @@ from shoal_server.application.clustering import Clustering
 from shoal_server.application.following import Following
 from shoal_server.application.leases import Leases
 from shoal_server.application.open_collections import OpenCollection, OpenCollections
+from shoal_server.application.ports import RunAssignments
+from shoal_server.application.present import no_assignments
 from shoal_server.application.shared_runs import Elsewhere
 from shoal_server.application.shared_store import SharedCollection
 from shoal_server.domain.cluster import Cluster, NameSource
@@ -147,6 +149,13 @@ class Server:
         opened = await self.open()
         async with opened.gate.reading():
             return opened.cluster(1).name
+
+
+class NoFiles:
+    """Files of runs that have no images."""
+
+    async def read(self, collection: str, run: str) -> RunAssignments:
+        return no_assignments()
 
 
 async def may_answer(server: Server) -> bool:
@@ -303,6 +312,31 @@ async def test_one_that_lost_its_turn_in_the_middle_follows_whoever_has_it(
             opened.gate.stay_closed()
         await look
         assert await ann.name() == "two"
+
+
+async def test_one_that_fails_half_way_keeps_the_readers_out_until_the_work_is_finished(
+    store: FakeStore, pair: tuple[Server, Server]
+) -> None:
+    ann, bob = pair
+    opened = await ann.open()
+
+    async def fails() -> None:
+        reading.append(asyncio.create_task(ann.name()))
+        await asyncio.sleep(0.02)
+        raise ValueError("half-way")
+
+    reading: list[asyncio.Task[str]] = []
+    activation = Activation(ann.collections, cast("Any", store), cast("Any", NoFiles()), fails)
+    async with asyncio.timeout(5):
+        with pytest.raises(ValueError, match="half-way"):
+            async with opened.deciding:
+                await activation.put_in_force(opened, replace(a_run(RunState.RUNNING), id="r1"))
+        assert opened.set_aside is not None
+        await asyncio.sleep(0.02)
+        assert not reading[0].done()
+        await put_in_force(bob, "r2")
+        await ann.following.look()
+        assert await reading[0] == await ann.name() == "two"
 
 
 async def test_clusters_that_cannot_be_read_keep_the_readers_out_while_ids_are_written(

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
+from shoal_server.domain import hints
 from shoal_server.domain.hints import Hint, time_and_place_hints
 from shoal_server.domain.image import Location
 
@@ -141,6 +143,29 @@ def test_a_place_holds_however_it_was_rounded() -> None:
     assert not hint.holds("48.86°S 2.35°E")
     assert not hint.holds("2019-07")
     assert not Hint().holds("48.86°N 2.35°E")
+
+
+def test_a_place_is_not_compared_with_everything_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[int] = []
+    distances_km = hints._distances_km
+
+    def counted(points: NDArray[np.float64], centre: NDArray[np.float64]) -> NDArray[np.float64]:
+        compared.append(len(points))
+        return distances_km(points, centre)
+
+    monkeypatch.setattr(hints, "_distances_km", counted)
+    latitudes = np.linspace(-60, 60, 200).tolist()
+    found = places_of(*[around(Location(latitude, 10.0), 0.4, 20) for latitude in latitudes])
+    assert [hint.place for hint in found.values()] == [
+        f"{abs(each):.2f}°{'N' if each > 0 else 'S'} 10.00°E" for each in latitudes
+    ]
+    # Each is tried as the middle of its cluster's area, and some more.
+    assert sum(compared) < 25 * 20 * 200
+
+
+def test_others_at_the_place_speak_against_it() -> None:
+    assert places_of(around(PARIS, 0.4), [*around(PARIS, 0.2, 3), *around(SYDNEY, 0.4, 7)])[1].place == "48.86°N 2.35°E"
+    assert 1 not in places_of(around(PARIS, 0.4), [*around(PARIS, 0.2, 6), *around(SYDNEY, 0.4, 5)])
 
 
 def test_nothing_known() -> None:

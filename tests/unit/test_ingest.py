@@ -240,6 +240,28 @@ async def test_without_a_location_no_original_is_kept(world: World) -> None:
     assert world.kept() == [f"{stored.id}.webp"]
 
 
+async def test_without_a_location_no_original_is_kept_either_when_the_same_bytes_come_again(world: World) -> None:
+    options = Options(drop_location=True)
+    for uri in ("one folder", "another", "another"):
+        stored = (await world.ingest("photos", NewImage(b"a", uri=uri), options)).image
+    assert stored.also_at == ("another",)
+    assert world.kept() == [f"{stored.id}.webp"]
+
+
+async def test_sent_again_with_its_location_an_image_gets_its_original_but_no_location(world: World) -> None:
+    await world.ingest("photos", NewImage(b"a"), Options(drop_location=True))
+    stored = (await world.ingest("photos", NewImage(b"a"))).image
+    assert stored.metadata.location is None
+    assert world.kept() == sorted([f"{stored.id}.webp", str(stored.id)])
+
+
+async def test_an_original_that_is_kept_stays_when_the_same_bytes_come_without_a_location(world: World) -> None:
+    await world.ingest("photos", NewImage(b"a"))
+    stored = (await world.ingest("photos", NewImage(b"a"), Options(drop_location=True))).image
+    assert stored.metadata.location == Location(1.0, 2.0)
+    assert world.kept() == sorted([f"{stored.id}.webp", str(stored.id)])
+
+
 async def test_one_that_is_skipped_for_another_of_its_batch_is_answered_with_that_as_stored(world: World) -> None:
     options = Options(near_duplicates=OnNearDuplicate.SKIP)
     await world.ingest("photos", NewImage(b"0123456789abcdef|other"))

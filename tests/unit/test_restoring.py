@@ -43,7 +43,13 @@ def data(tmp_path: Path) -> Path:
         (folder / name).parent.mkdir(parents=True)
         (folder / name).write_bytes(name.encode())
     # Not of this store, or not to be copied.
-    for name in ("runs/0123/photos/r.parquet", "keys.json", "audit.log", "collections/half/images/x"):
+    for name in (
+        "runs/0123/photos/r.parquet",
+        "keys.json",
+        "audit.log",
+        "collections/half/images/x",
+        "collections/half/disposable",
+    ):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("other")
     return folder
@@ -239,3 +245,9 @@ def test_a_full_disk_leaves_nothing(archive: Path, tmp_path: Path, monkeypatch: 
     with pytest.raises(StoreFull):
         restore(archive, tmp_path / "target")
     assert contents(tmp_path / "target") == {}
+
+
+def test_a_folder_with_a_collection_that_lost_its_record_is_not_copied(data: Path) -> None:
+    (data / "collections" / "half" / "disposable").unlink()
+    with pytest.raises(StoreIncompatible, match=r"'half' cannot be copied: .*collection\.json is gone"):
+        list(closed_folder(data, None, None))

@@ -244,6 +244,31 @@ def test_where_the_lists_are_too_short_all_are_looked_at(monkeypatch: pytest.Mon
     np.testing.assert_array_equal(np.sort(found, axis=1), np.sort(exact, axis=1))
 
 
+@pytest.mark.parametrize("probed", [1, 8])
+def test_of_many_that_are_the_same_few_are_compared_at_once(monkeypatch: pytest.MonkeyPatch, probed: int) -> None:
+    monkeypatch.setattr(inverted_lists, "_FEW", 10)
+    monkeypatch.setattr(inverted_lists, "_PROBED", probed)
+    vectors, _ = groups_of(1_000)
+    vectors[::2] = vectors[0]
+    lists = InvertedLists(vectors, 0)
+    held: list[int] = []
+    sort_in = inverted_lists._sort_in
+
+    def noted(compared: NDArray[np.float32], *rest: Any) -> None:
+        held.append(compared.size)
+        sort_in(compared, *rest)
+
+    monkeypatch.setattr(inverted_lists, "_sort_in", noted)
+    _, at_once = lists.search(vectors, 60)
+    assert max(held) > 100_000
+    held.clear()
+    monkeypatch.setattr(inverted_lists, "_BLOCK", 20_000)
+    found, similarities = lists.search(vectors, 60)
+    assert max(held) <= 20_000
+    np.testing.assert_allclose(similarities, at_once, atol=1e-6)
+    np.testing.assert_allclose(similarities, np.sum(vectors[:, None] * vectors[found], axis=2), atol=1e-6)
+
+
 def test_the_nearest_so_far_are_the_nearest_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inverted_lists, "_WAITING", 50)
     rng = np.random.default_rng(0)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from shoal_server.adapters.umap_hdbscan import count_search, density_search, evoc_search
 from shoal_server.adapters.umap_hdbscan.candidates import Candidate, best_of, flaw_of
+from shoal_server.adapters.umap_hdbscan.methods import silhouette
 from shoal_server.adapters.umap_hdbscan.search import Groups, choose_groups
 from shoal_server.domain.run import ClusteringParameters, Granularity, Method, usual_cluster_size
 
@@ -236,6 +237,25 @@ def test_a_number_that_cannot_be_had_is_said_so(eight: Scene) -> None:
     assert count(found) < 60
     assert np.bincount(found.labels[found.labels >= 0]).min() >= 20
     assert "60 cannot be had" in found.trials[-1].verdict
+
+
+@pytest.mark.parametrize("method", [Method.KMEANS, Method.SPHERICAL_KMEANS, Method.AGGLOMERATIVE])
+def test_more_groups_can_be_had_than_a_sample_has_points(
+    eight: Scene, method: Method, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(silhouette, "SAMPLE", 50)
+    found = eight.groups(replace(DEFAULT, method=method, n_clusters=150))
+    assert 140 <= count(found) <= 150
+    assert purity(found, eight.truth) >= 0.9
+    assert [trial.clusters for trial in found.trials] == ([] if count(found) == 150 else [count(found)])
+
+
+@pytest.mark.parametrize("method", [Method.KMEANS, Method.SPHERICAL_KMEANS, Method.AGGLOMERATIVE])
+def test_more_groups_than_there_are_points_cannot_be_had_and_that_is_said_so(eight: Scene, method: Method) -> None:
+    found = eight.groups(replace(DEFAULT, method=method, n_clusters=5_000))
+    [trial] = found.trials
+    assert trial.clusters == count(found) == found.parameters.n_clusters == len(eight.points)
+    assert "5000 cannot be had" in trial.verdict
 
 
 @pytest.mark.parametrize("method", [Method.KMEANS, Method.SPHERICAL_KMEANS, Method.AGGLOMERATIVE])

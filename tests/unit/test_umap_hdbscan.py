@@ -302,6 +302,30 @@ async def test_identical_images_of_which_one_is_known_stay_in_its_cluster(cluste
     assert match_identities(ids, result.labels, next_id=10).dissolved == ()
 
 
+@pytest.mark.filterwarnings("ignore:Tensorflow not installed:ImportWarning")
+@pytest.mark.parametrize("identical", [0, 1])
+async def test_vectors_are_not_held_twice_if_no_two_are_the_same(
+    monkeypatch: pytest.MonkeyPatch, identical: int
+) -> None:
+    from shoal_server.adapters.umap_hdbscan import pipeline
+
+    class Seen(Exception):
+        """What would be grouped."""
+
+    def see(kinds: NDArray[np.float32], *rest: object) -> None:
+        raise Seen(kinds)
+
+    monkeypatch.setattr(pipeline, "neighbor_graph", lambda *inputs: None)
+    monkeypatch.setattr(pipeline, "leading_axes", see)
+    vectors, _ = blobs([30, 30])
+    vectors[:identical] = vectors[-1]
+    with pytest.raises(Seen) as seen:
+        pipeline.cluster_vectors(vectors, RequestedParameters(reducer=Reducer.NONE).complete(60), lambda *at: None)
+    [kinds] = seen.value.args
+    assert len(kinds) == 60 - identical
+    assert (kinds is vectors) == (identical == 0)
+
+
 async def test_what_is_known_of_other_images_is_refused(cluster: Cluster) -> None:
     vectors, _ = blobs([20, 20])
     with pytest.raises(ClusteringFailed, match="39 images does not go with 40 vectors"):

@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from shoal_server.domain.cluster import NOISE
-from shoal_server.domain.voting import MIN_SHARE, NEIGHBORS, QUANTILE, decide, leave_one_out_thresholds, vote
+from shoal_server.domain.voting import (
+    MIN_SHARE,
+    NEIGHBORS,
+    QUANTILE,
+    decide,
+    leave_one_out_thresholds,
+    thresholds_within,
+    vote,
+)
 
 
 def ids(*values: int) -> NDArray[np.int64]:
@@ -143,3 +151,22 @@ def test_members_that_are_left_out_vote_as_new_images_do(monkeypatch: pytest.Mon
             everywhere if not own else (len(own) * np.quantile(own, QUANTILE) + 30 * everywhere) / (len(own) + 30)
         )
         assert threshold == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("sample", [200, 599, 600, 2_000])
+def test_the_threshold_of_a_cluster_is_the_same_however_few_members_are_left_out(
+    monkeypatch: pytest.MonkeyPatch, sample: int
+) -> None:
+    vectors, truth = blobs(600)
+    among_all = leave_one_out_thresholds(*nearest(vectors, vectors), truth)
+    monkeypatch.setattr("shoal_server.domain.voting._SAMPLE", sample)
+    monkeypatch.setattr("shoal_server.domain.voting._COMPARED", 64)
+    within = thresholds_within(vectors, truth, prior=among_all[1])
+    assert within == pytest.approx(among_all, abs=1e-5 if sample >= 600 else 0.005)
+
+
+def test_a_cluster_of_one_has_the_threshold_of_the_others() -> None:
+    vectors, truth = blobs(1, 2)
+    thresholds = thresholds_within(vectors, truth, prior=0.5)
+    assert thresholds[1] == 0.5
+    assert thresholds[2] == pytest.approx(0.5 + (float(vectors[1] @ vectors[2]) - 0.5) * 2 / 32)

@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import httpx
 import numpy as np
 import pyarrow.parquet
 import pytest
 
+from shoal_server.application import exporting
+from shoal_server.application.images import Images
 from shoal_server.web.api.tables import COLUMNS
 from tests.fakes import picture
 from tests.web.conftest import API, PHOTOS, Explored, exploring, refused
@@ -295,3 +298,23 @@ async def test_tables_to_take_away(explored: Explored, whole: bool) -> None:
     )
     nothing = await explored.http.get(f"{PHOTOS}/export", params={"format": "json", "where": '{"tags": ["none"]}'})
     assert nothing.json() == []
+
+
+async def test_a_table_breaks_off_where_the_clusters_change(
+    explored: Explored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await explored.three_colors()
+    homes = await explored.homes()
+    reads, works = 0, Images.page
+
+    async def page(*arguments: Any) -> Any:
+        nonlocal reads
+        if (reads := reads + 1) == 3:
+            await explored.post(f"/clusters/{homes['blue']}:dissolve")
+        return await works(*arguments)
+
+    monkeypatch.setattr(exporting, "EXPORT_BATCH", 10)
+    monkeypatch.setattr(Images, "page", page)
+    with pytest.raises(httpx.RemoteProtocolError, match="incomplete"):
+        await explored.http.get(f"{PHOTOS}/export", params={"format": "csv"})
+    assert reads == 3

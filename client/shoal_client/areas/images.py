@@ -65,7 +65,8 @@ class Images(Area):
             by_uri: send only where the pictures are; the server reads them itself, if it is allowed to.
             journal: a file that remembers which files were stored, made if it is not there. Those are asked for, and
                 neither read nor sent if the server has them: their outcome is KNOWN.
-            patience: seconds for which the ingest goes on trying while nothing gets in.
+            patience: seconds for which the ingest goes on trying while nothing gets in, counted from the first attempt
+                that failed. A server that has not answered this client before is not waited for.
 
         Raises:
             InvalidArgument: a single image was given instead of a list.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import Any, TextIO
@@ -13,29 +15,62 @@ from typing import Any, TextIO
 from shoal_client.bulk.archives import members
 from shoal_client.errors import Cancelled, InvalidArgument, ShoalError, UnreadableFile
 from shoal_client.files import IMAGE_SUFFIXES, LeftOut, scan
+from shoal_client.filters import Attribute
 from shoal_client.sources import ArchiveMember, BadSource, Common, ImageInput, ImageSource, NewImage, unreadable
 
 #: Appended to the file's name while it is written.
 PARTIAL = ".partial"
 
 
-def failure_line(given: ImageSource, error: ShoalError, common: Common) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class BadAgain(BadSource):
+    """What failed before and still cannot be looked at, with what its line said of it.
+
+    Attributes:
+        tags: of the line.
+        attributes: of the line.
+        archive: that it is in; None: it is in none.
+        member: its name there.
+    """
+
+    tags: Sequence[str] = ()
+    attributes: Mapping[str, Attribute] = field(default_factory=dict, hash=False)
+    archive: Path | None = None
+    member: str = ""
+
+
+def failure_line(given: ImageSource, error: ShoalError, common: Common, *, drop_location: bool) -> dict[str, Any]:
     """What failed and why, and what it takes to try again.
 
-    ``path`` is absolute; with ``member`` it is an archive's.
+    ``path`` is absolute; with ``member`` it is an archive's. It may also be a folder's, or a whole archive's: what is
+    said is then said of all that is in it.
     """
     line: dict[str, Any] = {"path": None, "uri": None, "reason": error.reason, "message": error.message}
+    tags: Sequence[str] = ()
+    attributes: Mapping[str, Attribute] = {}
     if isinstance(given, BadSource):
-        # A line of a manifest is no path; there is nothing to try again, but something to tell.
-        return line | {"path": str(Path(given.label).absolute()) if Path(given.label).exists() else given.label}
-    if not isinstance(given, NewImage):
-        return line
-    if isinstance(given.image, ArchiveMember):
-        line |= {"path": str(given.image.archive.absolute()), "member": given.image.name}
-    elif given.image is not None and not isinstance(given.image, bytes):
-        line["path"] = str(Path(given.image).absolute())
-    tags = list(dict.fromkeys([*given.tags, *common.tags]))
-    return line | {"uri": given.uri or None, "tags": tags, "attributes": {**common.attributes, **given.attributes}}
+        line["path"] = _absolute(given)
+    if isinstance(given, BadAgain) and given.archive is not None:
+        line |= {"path": str(given.archive.absolute()), "member": given.member}
+    if isinstance(given, BadAgain | NewImage):
+        tags, attributes = given.tags, given.attributes
+    if isinstance(given, NewImage):
+        line["uri"] = given.uri or None
+        if isinstance(given.image, ArchiveMember):
+            line |= {"path": str(given.image.archive.absolute()), "member": given.image.name}
+        elif given.image is not None and not isinstance(given.image, bytes):
+            line["path"] = str(Path(given.image).absolute())
+    return line | {
+        "tags": list(dict.fromkeys([*tags, *common.tags])),
+        "attributes": {**common.attributes, **attributes},
+        "drop_location": drop_location,
+    }
+
+
+def _absolute(bad: BadSource) -> str:
+    """The path of what is bad; of a line of a manifest, which has none and cannot be tried again, what it is called."""
+    is_path = isinstance(bad.error, UnreadableFile) or os.path.exists(bad.label)  # noqa: PTH110 - which raises nothing
+    return str(Path(bad.label).absolute()) if is_path else bad.label
 
 
 class Retry:
@@ -81,6 +116,14 @@ class Retry:
             if number > self._taken:
                 yield line
 
+    def drops_location(self) -> bool:
+        """Whether it was said of any of them not to store where it was taken.
+
+        Raises:
+            UnreadableFile: the file cannot be read.
+        """
+        return any(failure.drops_location for failure in self._failures())
+
     def count(self) -> int:
         """How many there are."""
         return sum(1 for _ in self._lines())
@@ -93,8 +136,9 @@ class Retry:
             elif (failure := self._waiting.pop(member.name, None)) is not None:
                 yield failure.said_of(member)
         missing, self._waiting = self._waiting, {}
-        for name in missing:
-            yield BadSource(f"{archive}#{name}", UnreadableFile(str(archive), f"{archive}#{name}: {problem}"))
+        for name, failure in missing.items():
+            error = UnreadableFile(str(archive), f"{archive}#{name}: {problem}")
+            yield BadAgain(f"{archive}#{name}", error, failure.tags, failure.attributes, archive, name)
 
     def _failures(self) -> Iterator[_Failure]:
         for number, line in self._lines():
@@ -133,11 +177,33 @@ class _Failure:
         """The image's name in its archive."""
         return self._text("member")
 
+    @property
+    def tags(self) -> list[str]:
+        """What it was to be tagged with."""
+        tags = self._said.get("tags")
+        return [tag for tag in tags if isinstance(tag, str)] if isinstance(tags, list) else []
+
+    @property
+    def attributes(self) -> dict[str, Attribute]:
+        """The attributes that it was to have."""
+        attributes = self._said.get("attributes")
+        if not isinstance(attributes, dict):
+            return {}
+        return {key: value for key, value in attributes.items() if isinstance(value, str | int | float)}
+
+    @property
+    def drops_location(self) -> bool:
+        """Whether it was not to be stored where it was taken."""
+        return self._said.get("drop_location") is True
+
     def alone(self, left_out: LeftOut) -> Iterator[NewImage | BadSource]:
         """The image of a line that needs no other; several if it was a folder."""
         if path := self._text("path"):
             for each in scan([Path(path)], left_out):
-                yield each if isinstance(each, BadSource) else self.said_of(each.image)
+                if isinstance(each, BadSource):
+                    yield BadAgain(each.label, each.error, self.tags, self.attributes)
+                else:
+                    yield self.said_of(each.image)
         elif self._text("uri"):
             yield self.said_of(None)
         else:
@@ -146,15 +212,7 @@ class _Failure:
 
     def said_of(self, image: ImageInput | ArchiveMember | None) -> NewImage:
         """The image with what was said of it."""
-        tags, attributes = self._said.get("tags", []), self._said.get("attributes", {})
-        return NewImage(
-            image,
-            self._text("uri"),
-            [tag for tag in tags if isinstance(tag, str)] if isinstance(tags, list) else [],
-            {key: value for key, value in attributes.items() if isinstance(value, str | int | float)}
-            if isinstance(attributes, dict)
-            else {},
-        )
+        return NewImage(image, self._text("uri"), self.tags, self.attributes)
 
     def _text(self, field: str) -> str:
         value = self._said.get(field)
@@ -171,14 +229,16 @@ class FailureFile:
         path: the file.
         retried: the failures that are tried again, if there are any.
         common: what is said of every image.
+        drop_location: they are stored without where they were taken.
 
     Raises:
         OSError: it cannot be written.
     """
 
-    def __init__(self, path: Path, retried: Retry | None, common: Common) -> None:
+    def __init__(self, path: Path, retried: Retry | None, common: Common, *, drop_location: bool = False) -> None:
         self._path = path
         self._common = common
+        self._drop_location = drop_location
         same = retried is not None and retried.path.resolve() == path.resolve()
         self._retried = retried if same else None
         self._written_to = path.with_name(path.name + PARTIAL) if same else path
@@ -206,7 +266,8 @@ class FailureFile:
             OSError: it cannot be written.
         """
         with self._named():
-            json.dump(failure_line(given, error, self._common), self._file)
+            line = failure_line(given, error, self._common, drop_location=self._drop_location)
+            json.dump(line, self._file)
             self._file.write("\n")
             self._file.flush()
 

@@ -114,8 +114,14 @@ class Queue:
     def wait_for_work(self) -> bool:
         """Waits for something to send; False if nothing ever comes."""
         with self._changed:
-            self._changed.wait_for(lambda: self._done or self._fresh or self._again)
+            self._changed.wait_for(lambda: self._done or self._has_work)
             return not self._done
+
+    @property
+    def has_work(self) -> bool:
+        """Whether there is something to send."""
+        with self._changed:
+            return self._has_work
 
     def next_to_send(self, attempt: Attempt) -> Entry | None:
         """Waits for the next image of a stream and counts it as sent; None if there is none, or the stream is over."""
@@ -256,6 +262,10 @@ class Queue:
     @property
     def _stopped(self) -> bool:
         return self._closed or self._problem is not None
+
+    @property
+    def _has_work(self) -> bool:
+        return bool(self._fresh or self._again)
 
     @property
     def _done(self) -> bool:

@@ -27,6 +27,8 @@ def collections(context: typer.Context, server: ServerOption = DEFAULT_TARGET, a
         records = [{**record, "model": _model(record)} for record in records]
     if any("attached_to" in record for record in records):
         columns["attached_to"] = "attached to"
+    if any("problem" in record for record in records):
+        columns["problem"] = "cannot be used"
     print_records(records, columns, as_json=as_json)
 
 
@@ -46,8 +48,9 @@ def delete(
 ) -> None:
     """Removes a collection with its images, clusters and runs; the pictures themselves stay where they are."""
     with connection(server) as client:
-        count = client.get_collection(name).image_count
+        found = client.get_collection(name)
         if not yes:
-            typer.confirm(f"Remove {name} with {count} images? There is no undo", abort=True, err=True)
+            images = f"all its images ({found.problem})" if found.problem else f"{found.image_count} images"
+            typer.confirm(f"Remove {name} with {images}? There is no undo", abort=True, err=True)
         client.delete_collection(name)
     print_record({"name": name, "deleted": True}, as_json=as_json)

@@ -76,9 +76,9 @@ def connecting(
         "--client-key": ("client_key", client_key),
         "--api-key-file": ("api_key_file", api_key_file),
     }
-    shown = ["--tls"] if tls and _on_command_line(context, "tls") else []
+    shown = ["--tls"] if tls and on_command_line(context, "tls") else []
     for option, (name, value) in options.items():
-        if value is not None and _on_command_line(context, name):
+        if value is not None and on_command_line(context, name):
             shown += [option, str(value)]
     _given.set(_Given(tls, tls_ca, client_cert, client_key, api_key_file, tuple(shown)))
 
@@ -119,6 +119,7 @@ def _flag(name: str) -> bool:
     return value in _TRUE
 
 
-def _on_command_line(context: typer.Context, name: str) -> bool:
+def on_command_line(context: typer.Context, name: str) -> bool:
+    """Whether a parameter was given there, and not by a variable or its default."""
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"

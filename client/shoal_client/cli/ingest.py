@@ -15,11 +15,12 @@ from shoal_client.bulk.journal import default_journal
 from shoal_client.bulk.values import attribute
 from shoal_client.bulk.watch import FolderWatch
 from shoal_client.cli.bulk_ingest import Workers, check_alone, is_url, store_with_workers
+from shoal_client.cli.connecting import on_command_line
 from shoal_client.cli.group import FAILURE, INTERRUPTED
 from shoal_client.cli.ingest_plan import STDIN, Plan
 from shoal_client.cli.ingest_tally import Tally
 from shoal_client.cli.options import DEFAULT_COLLECTION, CollectionOption, JsonOption, ServerOption, opened
-from shoal_client.cli.output import complain
+from shoal_client.cli.output import complain, warn
 from shoal_client.cli.storing import Manner, store
 from shoal_client.errors import NotFound
 from shoal_client.sources import BadSource, Common, NearDuplicates, NewImage
@@ -37,6 +38,7 @@ _WORKERS = "By several workers, straight into a Qdrant server"
 
 
 def ingest(
+    context: typer.Context,
     paths: Annotated[
         list[str] | None,
         typer.Argument(
@@ -122,7 +124,8 @@ def ingest(
         typer.Option(
             "--retry",
             metavar="FILE",
-            help="Ingest those that failed, from a file of --failures; given to both, it keeps what still fails.",
+            help="Ingest those that failed, from a file of --failures, with the tags and attributes and the --drop-gps "
+            "of then; given to both, it keeps what still fails.",
             rich_help_panel=_AGAIN,
         ),
     ] = None,
@@ -182,7 +185,8 @@ def ingest(
 ) -> None:
     """Stores images, each once. What is stored already is not even read again: an interrupted ingest is repeated.
 
-    Exit code 0: all are in; 3: some failed, each named on stderr, and the others are in; 1: none is in.
+    Exit code 0: all are in; 3: some failed, each named on stderr, and the others are in; 1: none is in, or it did not
+    get to its end; what was stored until then stays.
     """
     given = paths or []
     if "" in given:
@@ -198,20 +202,24 @@ def ingest(
     check(plan, urls, watch=watch, journal=journal, no_journal=no_journal)
     if ray:
         check_alone(plan, watch=watch, by_uri=by_uri, journal=journal)
-    elif ray_workers is not None or ray_gpus:
-        raise typer.BadParameter("--ray-workers and --ray-gpus go with --ray")
+    else:
+        refuse_without_ray(context)
     manner = Manner(
         Common(tuple(tag or ()), dict(map(attribute, attributes or ())), by_uri),
-        drop_location=drop_gps,
+        drop_location=drop_gps or plan.drops_location,
         near_duplicates=near_duplicates,
         journal=None if no_journal else journal or default_journal(),
     )
-    tally = Tally(as_json=as_json, left_out=plan.left_out, drop_location=drop_gps)
+    tally = Tally(as_json=as_json, left_out=plan.left_out, drop_location=manner.drop_location)
+    if manner.drop_location and not drop_gps:
+        warn(f"stored without where they were taken, as {retry} says", tally.console)
     everything_tried = False
     try:
         with ExitStack() as stack:
             if failures is not None:
-                tally.failures = stack.enter_context(FailureFile(failures, plan.retry, manner.common))
+                tally.failures = stack.enter_context(
+                    FailureFile(failures, plan.retry, manner.common, drop_location=manner.drop_location)
+                )
             stack.callback(tally.show)
             if ray:
                 workers = Workers(ray_workers, ray_gpus, ray_reads, ray_address)
@@ -246,6 +254,17 @@ def check(plan: Plan, urls: Sequence[str], *, watch: bool, journal: Path | None,
         raise typer.BadParameter("give one of --journal FILE and --no-journal")
     if watch and not plan.folders:
         raise typer.BadParameter("--watch needs a folder among the paths")
+
+
+def refuse_without_ray(context: typer.Context) -> None:
+    """Refuses what is said of workers where there are none; RAY_ADDRESS may be set for other programs.
+
+    Raises:
+        typer.BadParameter: something is.
+    """
+    for name in ("ray_workers", "ray_gpus", "ray_reads", "ray_address"):
+        if on_command_line(context, name):
+            raise typer.BadParameter(f"--{name.replace('_', '-')} goes with --ray")
 
 
 def found(plan: Plan, tally: Tally, *, may_be_empty: bool) -> Iterator[NewImage | BadSource] | None:

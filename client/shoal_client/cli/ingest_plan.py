@@ -66,6 +66,15 @@ class Plan:
             return None
 
     @property
+    def drops_location(self) -> bool:
+        """Whether what failed before was not to be stored with where it was taken.
+
+        Raises:
+            UnreadableFile: the list of failures cannot be read.
+        """
+        return self.retry is not None and self.retry.drops_location()
+
+    @property
     def folders(self) -> list[Path]:
         """The folders among the paths."""
         return [path for path in self.paths if path.is_dir()]

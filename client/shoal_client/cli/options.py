@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from shoal_client.cli.connecting import credentials, shown_options
+from shoal_client.cli.connecting import credentials, on_command_line, shown_options
 from shoal_client.client import Client
 from shoal_client.collection import Collection
 from shoal_client.credentials import Credentials
@@ -68,8 +68,7 @@ def refuse_before_subcommand(context: typer.Context) -> None:
         typer.BadParameter: there are some.
     """
     for name in context.params:
-        source = context.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
+        if on_command_line(context, name):
             raise typer.BadParameter(f"put the options after `{context.invoked_subcommand}`")
 
 

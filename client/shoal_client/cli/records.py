@@ -11,7 +11,7 @@ from shoal_client.results import Assignment, Cluster, ClusterMatch, CollectionIn
 
 
 def collection_record(collection: CollectionInfo) -> dict[str, Any]:
-    """A collection; its model by name, and what it is attached to, if it is."""
+    """A collection; its model by name, what it is attached to, if it is, and why it cannot be used, if it cannot."""
     record: dict[str, Any] = {
         "name": collection.id,
         "images": collection.image_count,
@@ -28,6 +28,8 @@ def collection_record(collection: CollectionInfo) -> dict[str, Any]:
             "payload_key": attachment.payload_key,
             "filter": json.loads(attachment.filter) if attachment.filter else None,
         }
+    if collection.problem:
+        record["problem"] = collection.problem
     return record
 
 

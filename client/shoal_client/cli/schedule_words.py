@@ -11,6 +11,8 @@ import typer
 from shoal_client.cli.words import clock, count, percent, period
 from shoal_client.results import Schedule, ScheduleStatus
 
+#: What a server takes for the time between two runs.
+SHORTEST, LONGEST = timedelta(minutes=1), timedelta(days=3650)
 #: Takes a part of a schedule away.
 NEVER = "never"
 
@@ -29,10 +31,12 @@ def parse_interval(text: str) -> timedelta | None:
     parts = _PERIOD.findall(text)
     if not parts or _PERIOD.sub("", text).strip():
         raise typer.BadParameter(f"--every {text!r} is no time; write it like 45m, 12h, 1d or 1d12h, or never")
-    interval = timedelta(seconds=sum(float(number) * _SECONDS[unit] for number, unit in parts))
-    if interval < timedelta(minutes=1):
+    seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    if seconds < SHORTEST.total_seconds():
         raise typer.BadParameter(f"--every {text!r} is too often; a minute is the least")
-    return interval
+    if seconds > LONGEST.total_seconds():
+        raise typer.BadParameter(f"--every {text!r} is too rare; {LONGEST.days}d is the most, or write never")
+    return timedelta(seconds=seconds)
 
 
 def parse_growth(text: str) -> float | None:

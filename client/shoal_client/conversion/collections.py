@@ -39,6 +39,7 @@ def collection(message: collection_pb2.Collection) -> CollectionInfo:
         active_run=names.child_id(message.active_run, names.RUNS) if message.active_run else None,
         schedule=_status(message.schedule, message.schedule_state),
         attachment=_attachment(message.attachment) if message.HasField("attachment") else None,
+        problem=message.problem,
     )
 
 

@@ -55,6 +55,8 @@ class CollectionInfo:
         active_run: id of the run whose clusters are in force; None before the first.
         schedule: when it is clustered again by itself.
         attachment: whose points these are; None if Shoal made the collection.
+        problem: why it cannot be used, and what to do; empty if it can. Where the server cannot open it, nothing of it
+            is counted.
     """
 
     id: str
@@ -66,3 +68,4 @@ class CollectionInfo:
     active_run: str | None
     schedule: ScheduleStatus
     attachment: Attachment | None = None
+    problem: str = ""

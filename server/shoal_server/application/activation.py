@@ -33,7 +33,7 @@ from shoal_server.application.open_collections import ClusterSet, OpenCollection
 from shoal_server.application.ports import RunAssignments, RunFiles, Store, StoredVectors
 from shoal_server.application.present import no_assignments, read_present
 from shoal_server.domain.cluster import NOISE, Cluster, Hold, NameSource
-from shoal_server.domain.errors import LeaseLost, RunNotFound, ShoalError, StoreFull, StoreUnavailable
+from shoal_server.domain.errors import LeaseLost, Overloaded, RunNotFound, ShoalError, StoreFull, StoreUnavailable
 from shoal_server.domain.groupings import Groupings
 from shoal_server.domain.moments import moments_of
 from shoal_server.domain.payload import CLUSTER_ID, MOMENT_ID, PLACE_ID
@@ -142,6 +142,9 @@ class Activation:
                     f"({error or type(error).__name__}); start the server again to finish it"
                 )
                 _log.error("%s", opened.set_aside)
+                if self._others_know is not None:
+                    # Who waits to read has asked before it was set aside.
+                    opened.gate.stay_closed()
                 raise
         return await self._end(opened, run, writes)
 
@@ -315,17 +318,18 @@ class Activation:
 
 
 async def _until_it_answers(work: Callable[[], Awaitable[Answer]], what: str, opened: OpenCollection) -> Answer:
-    """Does something again and again until the store has taken it: it answers, or somebody has made room."""
+    """Does something again and again until the store has taken it: it answers, has room again, or takes more."""
     pause = FIRST_PAUSE_S
     try:
         while True:
             try:
                 return await work()
-            except (StoreUnavailable, StoreFull) as error:
-                _log.warning("collection %s: %s goes on in %.1f s: %s", opened.id, what, pause, error.message)
-                if pause > SHORT_PAUSE_S:
+            except (StoreUnavailable, StoreFull, Overloaded) as error:
+                wait = max(pause, error.retry_after_s) if isinstance(error, Overloaded) else pause
+                _log.warning("collection %s: %s goes on in %.1f s: %s", opened.id, what, wait, error.message)
+                if wait > SHORT_PAUSE_S:
                     opened.gate.halted = (opened.id, error.message)
-                await asyncio.sleep(pause)
+                await asyncio.sleep(wait)
                 pause = min(2 * pause, LONGEST_PAUSE_S)
     finally:
         opened.gate.halted = None

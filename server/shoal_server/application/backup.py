@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from shoal_server.application.open_collections import OpenCollections
-from shoal_server.domain.errors import CollectionNotFound, NotEmbedded, StoreUnavailable
+from shoal_server.domain.errors import CollectionNotFound, NotEmbedded, StoreIncompatible, StoreUnavailable
 
 #: Bytes of one part.
 PART = 1 << 20
@@ -113,12 +113,21 @@ class Backup:
 
         Raises:
             NotEmbedded: the server stores elsewhere.
+            StoreIncompatible: a collection cannot be opened.
             StoreFull: there is no room for the copy of one collection.
             StoreUnavailable: something cannot be read.
         """
         source = self._source
         if source is None:
             raise NotEmbedded("a backup", "take snapshots of its collections with Qdrant's own means")
+        for record in await self._collections.list():
+            if record.unusable:
+                # Without it, this backup might take the place of the last one that has it.
+                raise StoreIncompatible(
+                    f"nothing was backed up, as one collection would be missing: {record.unusable}; `shoal backup "
+                    "--data DIR` copies what is there of it while no server works with the folder",
+                    collection=record.id,
+                )
         estimate = await asyncio.to_thread(source.estimate, with_files=with_files)
         with closing(source.archive()) as archive:
             async with aclosing(self._whole(source, archive, estimate, with_files=with_files)) as parts:

@@ -244,13 +244,15 @@ def _run_bytes(run: RunAssignments | None) -> bytes:
         run.strengths,
         run.coordinates,
         run.reduced,
+        run.fingerprints,
         run.placed,
         run.last_ids,
         run.dissolved_ids,
         run.place_ids,
         run.moment_ids,
     )
-    return b"".join([*(image.bytes for image in run.ids), *map(_array_bytes, columns)])
+    gone = np.array(run.gone, dtype=np.int64)
+    return b"".join([*(image.bytes for image in run.ids), *map(_array_bytes, columns), _array_bytes(gone)])
 
 
 def _moves_bytes(moves: Moves | None) -> bytes:

@@ -217,7 +217,7 @@ class Correcting:
 
     async def _run(self, opened: OpenCollection, present: Present, plan: Plan, trigger: str) -> ClusteringRun:
         now = datetime.now(UTC)
-        before = opened.active_clusters()
+        before = opened.clusters_of_run()
         base = await self._store.get_run(opened.id, before.run)
         given_before = {cluster for cluster in plan.clusters_after if cluster < opened.record.next_cluster_id}
         lineage = lineage_of(present.assignments.cluster_ids, plan.cluster_ids, before.clusters, given_before)
@@ -261,7 +261,7 @@ class Correcting:
 
     async def _clusters(self, opened: OpenCollection, present: Present, plan: Plan) -> list[Cluster]:
         """The whole set: the touched clusters described anew, the others with their present sizes."""
-        before = opened.active_clusters().clusters
+        before = opened.clusters_of_run().clusters
         now = present.assignments.cluster_ids
         moved = plan.cluster_ids != now
         touched = {*now[moved].tolist(), *plan.cluster_ids[moved].tolist(), *plan.clusters_after} - {NOISE}
@@ -288,16 +288,16 @@ class Correcting:
         self, opened: OpenCollection, present: Present, cluster_ids: NDArray[np.int64], rows: NDArray[np.int64]
     ) -> tuple[Scene, NDArray[np.float32]]:
         """What the images of some rows show, and their vectors, float32 (n, d)."""
-        vectors: list[NDArray[np.float32]] = []
+        of_scene = np.empty((len(rows), opened.record.model.dimension), np.float32)
         kept: list[int] = []
         for start in range(0, len(rows), _READ_BATCH):
             batch = rows[start : start + _READ_BATCH].tolist()
             found = await self._store.get_vectors(opened.id, [present.ids[row] for row in batch])
-            there = [row for row in batch if present.ids[row] in found]
-            kept += there
-            vectors += [found[present.ids[row]] for row in there]
-        dimension = opened.record.model.dimension
-        of_scene = np.stack(vectors) if vectors else np.zeros((0, dimension), np.float32)
+            for row in batch:
+                if (vector := found.get(present.ids[row])) is not None:
+                    of_scene[len(kept)] = vector
+                    kept.append(row)
+        of_scene = of_scene[: len(kept)]
         scene = Scene(
             collection=opened.id,
             ids=[present.ids[row] for row in kept],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from uuid import UUID
@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from shoal_server.application.captioning import Captioning
 from shoal_server.application.ports import Store
 from shoal_server.application.vocabulary import NamingWords
-from shoal_server.domain.cluster import NOISE, Cluster, NameCandidate, NameSource
+from shoal_server.domain.cluster import NOISE, Cluster, NameCandidate, NameSource, members_of
 from shoal_server.domain.hints import NO_HINT, time_and_place_hints
-from shoal_server.domain.image import Location
+from shoal_server.domain.image import Image, Location
 from shoal_server.domain.naming_choice import choose_names
 from shoal_server.domain.naming_fields import fitting_values
 from shoal_server.domain.naming_scores import WordScores, score_words
@@ -65,16 +65,23 @@ class Describing:
         if self._words.readable:
             await self._words.vectors()
 
-    async def all(self, scene: Scene, before: Mapping[int, Cluster], thresholds: Mapping[int, float]) -> list[Cluster]:
+    async def all(
+        self,
+        scene: Scene,
+        others: Mapping[int, Cluster],
+        before: Mapping[int, Cluster],
+        thresholds: Mapping[int, float],
+    ) -> list[Cluster]:
         """The records of all clusters of a scene, by id.
 
         Args:
-            scene: the whole collection.
+            scene: all images that a run read.
+            others: clusters that stay as they are, none of whose images it read.
             before: the clusters that were in force.
-            thresholds: by cluster id, of every cluster.
+            thresholds: by cluster id, of every cluster of the scene.
         """
         wanted = np.unique(scene.cluster_ids[scene.cluster_ids != NOISE]).tolist()
-        return await self.some(scene, wanted, {}, before, thresholds, keep_names=False)
+        return await self.some(scene, wanted, others, before, thresholds, keep_names=False)
 
     async def some(
         self,
@@ -130,27 +137,7 @@ class Describing:
             cluster: [stored[scene.ids[row]] for row in rows if scene.ids[row] in stored]
             for cluster, rows in rows_of.items()
         }
-        clusters, scores = await asyncio.to_thread(fitting_values, images, sizes)
-        hints = time_and_place_hints(scene.captured_at, scene.locations, scene.cluster_ids)
-        wanted = [row for row, cluster in enumerate(clusters) if cluster in found]
-        chosen = choose_names(
-            replace(scores, values=scores.values[wanted]),
-            [_present_name(before, clusters[row]) for row in wanted],
-            [hints.get(clusters[row], NO_HINT) for row in wanted],
-            taken,
-            [suggested.get(clusters[row]) for row in wanted],
-        )
-        names: dict[int, tuple[NameCandidate, ...]] = dict.fromkeys(found, ())
-        names |= {clusters[row]: candidates for row, candidates in zip(wanted, chosen, strict=True)}
-        captioned = [cluster for cluster in suggested if not names[cluster]]
-        alone = choose_names(
-            WordScores((), np.zeros((len(captioned), 0), np.float32)),
-            [_present_name(before, cluster) for cluster in captioned],
-            [hints.get(cluster, NO_HINT) for cluster in captioned],
-            taken | {candidates[0].name for candidates in chosen if candidates},
-            [suggested[cluster] for cluster in captioned],
-        )
-        return names | dict(zip(captioned, alone, strict=True))
+        return await asyncio.to_thread(_names_of_fields, scene, images, sizes, found, before, taken, suggested)
 
     async def _suggested(self, scene: Scene, unnamed: Mapping[int, Portrait]) -> Mapping[int, str]:
         if self._captioning is None:
@@ -186,6 +173,39 @@ class Describing:
         return dict(zip(found, chosen, strict=True))
 
 
+def _names_of_fields(
+    scene: Scene,
+    images: Mapping[int, Sequence[Image]],
+    sizes: Mapping[int, int],
+    found: Collection[int],
+    before: Mapping[int, Cluster],
+    taken: set[str],
+    suggested: Mapping[int, str],
+) -> dict[int, tuple[NameCandidate, ...]]:
+    """The automatic names of the found clusters out of some images of every cluster of the scene, and of captions."""
+    clusters, scores = fitting_values(images, sizes)
+    hints = time_and_place_hints(scene.captured_at, scene.locations, scene.cluster_ids)
+    wanted = [row for row, cluster in enumerate(clusters) if cluster in found]
+    chosen = choose_names(
+        replace(scores, values=scores.values[wanted]),
+        [_present_name(before, clusters[row]) for row in wanted],
+        [hints.get(clusters[row], NO_HINT) for row in wanted],
+        taken,
+        [suggested.get(clusters[row]) for row in wanted],
+    )
+    names: dict[int, tuple[NameCandidate, ...]] = dict.fromkeys(found, ())
+    names |= {clusters[row]: candidates for row, candidates in zip(wanted, chosen, strict=True)}
+    captioned = [cluster for cluster in suggested if not names[cluster]]
+    alone = choose_names(
+        WordScores((), np.zeros((len(captioned), 0), np.float32)),
+        [_present_name(before, cluster) for cluster in captioned],
+        [hints.get(cluster, NO_HINT) for cluster in captioned],
+        taken | {candidates[0].name for candidates in chosen if candidates},
+        [suggested[cluster] for cluster in captioned],
+    )
+    return names | dict(zip(captioned, alone, strict=True))
+
+
 def _present_name(before: Mapping[int, Cluster], cluster: int) -> str | None:
     """The automatic name that a cluster has."""
     former = before.get(cluster)
@@ -196,8 +216,7 @@ def _some_rows(cluster_ids: NDArray[np.int64]) -> tuple[dict[int, list[int]], di
     """Rows of some images of each cluster, spread over all of them, and the clusters' sizes."""
     rows_of: dict[int, list[int]] = {}
     sizes: dict[int, int] = {}
-    for cluster in np.unique(cluster_ids[cluster_ids != NOISE]).tolist():
-        rows = np.flatnonzero(cluster_ids == cluster)
+    for cluster, rows in members_of(cluster_ids).items():
         sizes[cluster] = len(rows)
         rows_of[cluster] = rows[np.linspace(0, len(rows) - 1, min(len(rows), _LOOKED_AT)).astype(np.int64)].tolist()
     return rows_of, sizes

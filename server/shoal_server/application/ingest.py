@@ -74,7 +74,7 @@ class Options:
     """How images are stored.
 
     Attributes:
-        drop_location: where they were taken is not stored.
+        drop_location: where they were taken is not stored, and their originals, which say it, are not kept.
         near_duplicates: None: as the server does by default.
     """
 
@@ -323,7 +323,7 @@ class Ingest:
         try:
             stored = await self._batches(opened).lookups.ask(key[1])
             if stored is not None:
-                stored = await self._again(opened, stored, new)
+                stored = await self._again(opened, stored, new, options)
             if stored is not None:
                 return Ingested(stored, duplicate=True)
             return await self._store_new(opened, key[1], sha256, new, options)
@@ -331,12 +331,12 @@ class Ingest:
             del self._busy[key]
             done.set()
 
-    async def _again(self, opened: OpenCollection, stored: Image, new: NewImage) -> Image | None:
+    async def _again(self, opened: OpenCollection, stored: Image, new: NewImage, options: Options) -> Image | None:
         """An image that is sent again, with what is new about it; None if it is gone meanwhile."""
         preview = await self._preview_lacking(opened, stored.id, new.content)
-        original = None
-        if self._keep_originals and await self._files.size(opened.id, stored.id, FileKind.ORIGINAL) is None:
-            original = new.content
+        original = self._original(new, options)
+        if original is not None and await self._files.size(opened.id, stored.id, FileKind.ORIGINAL) is not None:
+            original = None
         if preview is None and original is None and _with_what_is_new(stored, new) == stored:
             return stored
         return await unbroken(self._complete(opened, stored.id, new, preview, original))
@@ -388,14 +388,17 @@ class Ingest:
             image=image,
             vector=vector,
             preview=preview,
-            # A file as it was sent has the location that is not to be kept.
-            original=new.content if self._keep_originals and not options.drop_location else None,
+            original=self._original(new, options),
             near_duplicates=options.near_duplicates or self._on_near_duplicate,
         )
         answer = await self._batches(opened).writes.ask(prepared)
         if isinstance(answer, ShoalError):
             raise answer
         return answer
+
+    def _original(self, new: NewImage, options: Options) -> bytes | None:
+        """The file to keep; one as it was sent has the location that is not to be kept."""
+        return new.content if self._keep_originals and not options.drop_location else None
 
     def _batches(self, opened: OpenCollection) -> _Batches:
         batches = self._open_batches.get(opened.id)

@@ -147,14 +147,20 @@ class Migration:
 
         Raises:
             CollectionNotFound: the source has none of that name; nothing was moved.
-            StoreIncompatible: the target has another one of that name; nothing was moved. Or the files of the run in
-                force are missing, or what arrived is not what was sent.
+            StoreIncompatible: one cannot be opened, or the target has another one of that name; nothing was moved. Or
+                the files of the run in force are missing, or what arrived is not what was sent.
         """
         records = {record.id: record for record in await self._source.store.list_collections()}
         for name in names:
             if name not in records:
                 raise CollectionNotFound(name)
         wanted = [records[name] for name in (dict.fromkeys(names) or records)]
+        for record in wanted:
+            if record.unusable:
+                raise StoreIncompatible(
+                    f"nothing was moved: {record.unusable}; or name the others, to move them without it",
+                    collection=record.id,
+                )
         present = {record.id: record for record in await self._receiver.list_collections()}
         arrivals = await self._receiver.arrivals()
         if not replace:

@@ -107,7 +107,18 @@ class OpenCollection:
         Raises:
             NotClustered: there are none yet.
         """
-        if self.clusters is None or not self.clusters.clusters:
+        active = self.clusters_of_run()
+        if not active.clusters:
+            raise NotClustered(self.id)
+        return active
+
+    def clusters_of_run(self) -> ClusterSet:
+        """The clusters in force, also where people left none of them.
+
+        Raises:
+            NotClustered: no run is in force.
+        """
+        if self.clusters is None:
             raise NotClustered(self.id)
         return self.clusters
 
@@ -123,7 +134,7 @@ class OpenCollection:
 
 
 def check_there(opened: OpenCollection) -> None:
-    """Refuses to write to what was deleted: another collection may go by its id. The caller holds the gate.
+    """Refuses to go on with what was deleted: another collection may go by its id. The caller holds the gate.
 
     Raises:
         CollectionNotFound: it was removed.
@@ -218,6 +229,10 @@ class OpenCollections:
 
     async def _load(self, collection: str) -> OpenCollection:
         record = await self._store.get_collection(collection)
+        if record.unusable:
+            opened = OpenCollection(record, None)
+            opened.set_aside = record.unusable
+            return opened
         clusters, groupings = await self._clusters_of(record)
 
         async def arrived() -> None:

@@ -23,12 +23,14 @@ class CountedCollection:
         images: all.
         unclustered: those in no cluster.
         clusters: of the active run.
+        problem: why it cannot be used; empty if it can. Then it may be that nothing could be counted.
     """
 
     collection: Collection
     images: int
     unclustered: int
     clusters: int
+    problem: str = ""
 
 
 class Overview:
@@ -56,15 +58,18 @@ class Overview:
                 images=images,
                 unclustered=unclustered,
                 clusters=0 if opened.clusters is None else len(opened.clusters.clusters),
+                problem=opened.set_aside or "",
             )
 
     async def _counts(self, opened: OpenCollection) -> tuple[int, int]:
-        """All images, and those in no cluster; none where the owner of an attached collection has removed it."""
+        """All images, and those in no cluster; none where the store cannot open the collection, or the owner of an
+        attached one has removed it.
+        """
         try:
             images = await self._store.count_images(opened.id, ImageFilter())
             return images, await self._store.count_images(opened.id, ImageFilter(unclustered=True))
         except StoreIncompatible:
-            if opened.record.attachment is None:
+            if opened.record.attachment is None and not opened.record.unusable:
                 raise
             return 0, 0
 

@@ -494,13 +494,15 @@ class Store(CollectionStore, ImageStore, ClusterStore, Protocol):
 class Before:
     """What the run before knows of the same n images, so that a small change stays small.
 
+    An image whose vector is another one now is to it an image that it did not know.
+
     Attributes:
-        cluster_ids: int64 (n,), the clusters as they are, corrections included; -1 for none, and everywhere if the
-            clusters are to be found afresh.
+        cluster_ids: int64 (n,), the clusters as they are, corrections included; -1 for none, for images with another
+            vector, and everywhere if the clusters are to be found afresh.
         reduced: float32 (n, r), where the run before had them in the space it grouped; rows of NaN for images that it
             did not know; r is 0 if there was none or it reduced differently.
         parameters: what it used, if it was asked for in the same way.
-        unchanged: it read exactly these images and was asked for in the same way.
+        unchanged: it read exactly these images with these vectors and was asked for in the same way.
     """
 
     cluster_ids: NDArray[np.int64]
@@ -568,7 +570,8 @@ class Clusterer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RunAssignments:
-    """A run's outcome for every image it read, and for those that came while it was in force.
+    """A run's outcome for every image it read, and for those that came since: while it was in force, or while it was
+    under way if a person put them somewhere.
 
     Attributes:
         ids: of the images.
@@ -576,11 +579,15 @@ class RunAssignments:
         strengths: float32 (n,), 0 to 1.
         coordinates: float32 (n, 2), the map; NaN for images that the run did not read.
         reduced: float32 (n, r), the space that was grouped; NaN for images that the run did not read; r may be 0.
+        fingerprints: float32 (n,), of the vectors that the run read (:mod:`shoal_server.domain.fingerprints`); NaN for
+            images that it did not read, and where it did not note them.
         placed: bool (n,), a person put the image where it is.
         last_ids: int64 (n,), the cluster that it is in, or was in last; -1 if it never was in one.
         dissolved_ids: int64 (n,), the cluster that a person dissolved and whose group it belongs to, -1 for none.
         place_ids: int64 (n,), -1 for none.
         moment_ids: int64 (n,), -1 for none.
+        gone: how many images that the run read were deleted since and are not among the n; a file that is written again
+            without them says so.
     """
 
     ids: list[UUID]
@@ -588,11 +595,13 @@ class RunAssignments:
     strengths: NDArray[np.float32]
     coordinates: NDArray[np.float32]
     reduced: NDArray[np.float32]
+    fingerprints: NDArray[np.float32]
     placed: NDArray[np.bool_]
     last_ids: NDArray[np.int64]
     dissolved_ids: NDArray[np.int64]
     place_ids: NDArray[np.int64]
     moment_ids: NDArray[np.int64]
+    gone: int = 0
 
 
 class RunFiles(Protocol):

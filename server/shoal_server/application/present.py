@@ -23,17 +23,21 @@ class Present:
     Attributes:
         captured_at: when each was taken, as text.
         locations: where each was taken.
-        read: bool (n,), the run in force read it; what it knows of the others is nothing.
+        read: bool (n,), the run in force read it; what it knows of the others is nothing. An image that was deleted and
+            sent again is one of the others, unless the vote put it back where it had been.
         assignments: as the points and that run have it: cluster, place and moment are those on the points, where the
             cluster is in force.
-        gone: how many images that run read that are there no more.
     """
 
     captured_at: list[str | None]
     locations: list[Location | None]
     read: NDArray[np.bool_]
     assignments: RunAssignments
-    gone: int = 0
+
+    @property
+    def gone(self) -> int:
+        """How many images that run read that are there no more."""
+        return self.assignments.gone
 
     @property
     def ids(self) -> list[UUID]:
@@ -70,22 +74,25 @@ async def read_present(store: Store, files: RunFiles, opened: OpenCollection) ->
     in_force = [] if opened.clusters is None else list(opened.clusters.clusters)
     cluster_ids = np.where(np.isin(stored_ids, in_force), stored_ids, NOISE)
     found = await active_assignments(files, opened)
-    known, assignments = await asyncio.to_thread(align, ids, found)
+    # Nothing but a run changes clusters: an image that is elsewhere than its file says was deleted and sent again.
+    known, assignments = await asyncio.to_thread(align, ids, found, cluster_ids)
     # What came while the run was in force may stand in its file, but without a place on the map.
     read = known & ~np.isnan(assignments.coordinates[:, 0])
     assignments = RunAssignments(
         ids=ids,
         cluster_ids=cluster_ids,
-        strengths=np.where(cluster_ids == assignments.cluster_ids, assignments.strengths, np.float32(0)),
+        strengths=assignments.strengths,
         coordinates=assignments.coordinates,
         reduced=assignments.reduced,
+        fingerprints=assignments.fingerprints,
         placed=assignments.placed,
         last_ids=np.where(cluster_ids == NOISE, assignments.last_ids, cluster_ids),
         dissolved_ids=assignments.dissolved_ids,
         place_ids=place_ids,
         moment_ids=moment_ids,
+        gone=found.gone + int((~np.isnan(found.coordinates[:, 0])).sum() - read.sum()),
     )
-    return Present(captured_at, locations, read, assignments, gone=len(found.ids) - int(known.sum()))
+    return Present(captured_at, locations, read, assignments)
 
 
 async def active_assignments(files: RunFiles, opened: OpenCollection) -> RunAssignments:
@@ -107,6 +114,7 @@ def no_assignments() -> RunAssignments:
         strengths=np.zeros(0, np.float32),
         coordinates=np.zeros((0, 2), np.float32),
         reduced=np.zeros((0, 0), np.float32),
+        fingerprints=np.zeros(0, np.float32),
         placed=np.zeros(0, np.bool_),
         last_ids=none,
         dissolved_ids=none,
@@ -115,12 +123,16 @@ def no_assignments() -> RunAssignments:
     )
 
 
-def align(ids: list[UUID], assignments: RunAssignments) -> tuple[NDArray[np.bool_], RunAssignments]:
+def align(
+    ids: list[UUID], assignments: RunAssignments, cluster_ids: NDArray[np.int64] | None = None
+) -> tuple[NDArray[np.bool_], RunAssignments]:
     """A run's assignments in the order of other ids.
 
     Args:
         ids: n images.
         assignments: of a run.
+        cluster_ids: int64 (n,), -1 for none; an image that the run has in another cluster is not the one that it knew.
+            None: wherever they are.
 
     Returns:
         Which of the n it has (n,), and its assignments of them; for the others -1, False, 0 or NaN.
@@ -128,6 +140,8 @@ def align(ids: list[UUID], assignments: RunAssignments) -> tuple[NDArray[np.bool
     row_of = {identity: row for row, identity in enumerate(assignments.ids)}
     rows = np.array([row_of.get(identity, -1) for identity in ids], dtype=np.int64)
     known = rows >= 0
+    if cluster_ids is not None:
+        known[known] = assignments.cluster_ids[rows[known]] == cluster_ids[known]
     at = rows[known]
 
     def taken(values: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -141,6 +155,8 @@ def align(ids: list[UUID], assignments: RunAssignments) -> tuple[NDArray[np.bool
     coordinates[known] = assignments.coordinates[at]
     reduced = np.full((len(ids), assignments.reduced.shape[1]), np.nan, np.float32)
     reduced[known] = assignments.reduced[at]
+    fingerprints = np.full(len(ids), np.nan, np.float32)
+    fingerprints[known] = assignments.fingerprints[at]
     placed = np.zeros(len(ids), np.bool_)
     placed[known] = assignments.placed[at]
     return known, RunAssignments(
@@ -149,6 +165,7 @@ def align(ids: list[UUID], assignments: RunAssignments) -> tuple[NDArray[np.bool
         strengths=strengths,
         coordinates=coordinates,
         reduced=reduced,
+        fingerprints=fingerprints,
         placed=placed,
         last_ids=taken(assignments.last_ids),
         dissolved_ids=taken(assignments.dissolved_ids),

@@ -10,7 +10,7 @@ import numpy as np
 
 from shoal_server.application.correcting import Correcting, MakePlan, Plan
 from shoal_server.application.correction_plans import check_text
-from shoal_server.application.open_collections import ClusterSet, OpenCollection, OpenCollections
+from shoal_server.application.open_collections import ClusterSet, OpenCollection, OpenCollections, check_there
 from shoal_server.application.ports import Store
 from shoal_server.application.present import Present
 from shoal_server.application.previewing import Preview, Previewing
@@ -61,12 +61,9 @@ class Reassigning:
         Raises:
             NotClustered: there are no clusters yet.
             InvalidField: the similarity is out of its range.
+            CollectionNotFound: there is no such collection, or it was deleted meanwhile.
         """
-        opened = await self._collections.open(collection)
-        async with opened.gate.reading():
-            active = opened.active_clusters()
-            rows = _homeless(await self._correcting.present(opened))
-            return await self._proposals(opened, active, list(rows), min_similarity)
+        return await self._proposals(await self._collections.open(collection), min_similarity)
 
     async def carry_out(
         self, collection: str, min_similarity: float | None, author: str
@@ -82,66 +79,85 @@ class Reassigning:
         """
         check_text("author", author)
         opened = await self._collections.open(collection)
+        proposals = await self._proposals(opened, min_similarity)
         done: list[Proposal] = []
-        plan = self._plan(opened, min_similarity, done)
-        return await self._correcting.carry_out(opened, author, plan), done
+        return await self._correcting.carry_out(opened, author, _plan(opened, proposals, done)), done
 
     async def preview(self, collection: str, min_similarity: float | None) -> Preview:
         """What :meth:`carry_out` would change; raises as that does."""
         opened = await self._collections.open(collection)
-        return await self._previewing.carry_out(opened, "", self._plan(opened, min_similarity, []))
+        proposals = await self._proposals(opened, min_similarity)
+        return await self._previewing.carry_out(opened, "", _plan(opened, proposals, []))
 
-    def _plan(self, opened: OpenCollection, min_similarity: float | None, done: list[Proposal]) -> MakePlan:
-        """Adds to ``done`` what is to be done."""
+    async def _proposals(self, opened: OpenCollection, min_similarity: float | None) -> list[Proposal]:
+        """What could be done, the most similar first.
 
-        async def plan(present: Present, active: ClusterSet) -> Plan:
-            now = present.assignments
-            row_of = _homeless(present)
-            proposals = await self._proposals(opened, active, list(row_of), min_similarity)
-            if not proposals:
-                raise CannotCorrect(opened.id, "no image in no cluster is similar enough to one; lower min_similarity")
-            cluster_ids, placed = now.cluster_ids.copy(), now.placed.copy()
-            for proposal in proposals:
-                cluster_ids[row_of[proposal.image]] = proposal.cluster_id
-                placed[row_of[proposal.image]] = True
-            done.extend(proposals)
-            touched = tuple(sorted({proposal.cluster_id for proposal in proposals}))
-            return Plan(
-                CorrectionKind.REASSIGN_NOISE,
-                touched,
-                cluster_ids,
-                placed,
-                np.where(placed, NOISE, now.dissolved_ids),
-                opened.record.next_cluster_id,
-            )
-
-        return plan
-
-    async def _proposals(
-        self, opened: OpenCollection, active: ClusterSet, ids: Sequence[UUID], min_similarity: float | None
-    ) -> list[Proposal]:
+        Each image is a search, so that many take long: the gate is let go of after each batch, and nobody has to wait.
+        """
         if min_similarity is not None and not -1.0 <= min_similarity <= 1.0:
             raise InvalidField("min_similarity", f"{min_similarity} is not in -1 to 1")
-        proposals: list[Proposal] = []
+        async with opened.gate.reading():
+            active = opened.active_clusters()
+            ids = list(_homeless(await self._correcting.present(opened)))
+        found: list[Proposal] = []
         for start in range(0, len(ids), _BATCH):
-            vectors = await self._store.get_vectors(opened.id, ids[start : start + _BATCH])
-            if not vectors:
+            async with opened.gate.reading():
+                check_there(opened)
+                active = opened.active_clusters()
+                found += await self._of_batch(opened, active, ids[start : start + _BATCH], min_similarity)
+        in_force = [proposal for proposal in found if proposal.cluster_id in active.clusters]
+        return sorted(in_force, key=lambda proposal: (-proposal.similarity, proposal.image))
+
+    async def _of_batch(
+        self, opened: OpenCollection, active: ClusterSet, ids: Sequence[UUID], min_similarity: float | None
+    ) -> list[Proposal]:
+        vectors = await self._store.get_vectors(opened.id, ids)
+        if not vectors:
+            return []
+        found = await self._store.query_neighbors(
+            opened.id, np.stack(list(vectors.values())), ImageFilter(clustered=True), NEIGHBORS
+        )
+        proposals: list[Proposal] = []
+        for identity, (cluster_ids, similarities) in zip(vectors, found, strict=True):
+            ballot = vote(cluster_ids, similarities)
+            if not len(ballot.cluster_ids) or ballot.shares[0] < MIN_SHARE:
                 continue
-            found = await self._store.query_neighbors(
-                opened.id, np.stack(list(vectors.values())), ImageFilter(clustered=True), NEIGHBORS
-            )
-            for identity, (cluster_ids, similarities) in zip(vectors, found, strict=True):
-                ballot = vote(cluster_ids, similarities)
-                if not len(ballot.cluster_ids) or ballot.shares[0] < MIN_SHARE:
-                    continue
-                winner, similarity = int(ballot.cluster_ids[0]), float(ballot.similarities[0])
-                if winner not in active.clusters:
-                    # The owner of an attached collection has written it.
-                    continue
-                least = active.thresholds[winner] - LENIENCE if min_similarity is None else min_similarity
-                if similarity >= least:
-                    proposals.append(Proposal(identity, winner, similarity))
-        return sorted(proposals, key=lambda proposal: (-proposal.similarity, proposal.image))
+            winner, similarity = int(ballot.cluster_ids[0]), float(ballot.similarities[0])
+            if winner not in active.clusters:
+                # The owner of an attached collection has written it.
+                continue
+            least = active.thresholds[winner] - LENIENCE if min_similarity is None else min_similarity
+            if similarity >= least:
+                proposals.append(Proposal(identity, winner, similarity))
+        return proposals
+
+
+def _plan(opened: OpenCollection, proposals: Sequence[Proposal], done: list[Proposal]) -> MakePlan:
+    """Carries out what can still be done of the proposals, and adds that to ``done``."""
+
+    async def plan(present: Present, active: ClusterSet) -> Plan:
+        now = present.assignments
+        row_of = _homeless(present)
+        # Since the search, images may have gone or come into a cluster, and clusters may be no more.
+        left = [each for each in proposals if each.image in row_of and each.cluster_id in active.clusters]
+        if not left:
+            raise CannotCorrect(opened.id, "no image in no cluster is similar enough to one; lower min_similarity")
+        cluster_ids, placed = now.cluster_ids.copy(), now.placed.copy()
+        for proposal in left:
+            cluster_ids[row_of[proposal.image]] = proposal.cluster_id
+            placed[row_of[proposal.image]] = True
+        done.extend(left)
+        touched = tuple(sorted({proposal.cluster_id for proposal in left}))
+        return Plan(
+            CorrectionKind.REASSIGN_NOISE,
+            touched,
+            cluster_ids,
+            placed,
+            np.where(placed, NOISE, now.dissolved_ids),
+            opened.record.next_cluster_id,
+        )
+
+    return plan
 
 
 def _homeless(present: Present) -> dict[UUID, int]:

@@ -32,10 +32,11 @@ from shoal_server.application.vector_file import VectorFile, VectorFileWriter
 from shoal_server.domain.cluster import NOISE, Cluster
 from shoal_server.domain.errors import RunNotFound, TooFewImages
 from shoal_server.domain.filters import ImageFilter
+from shoal_server.domain.fingerprints import fingerprints, have_changed
 from shoal_server.domain.identity import IdentityMatch, match_identities
 from shoal_server.domain.lineage import Lineage, LineageKind, lineage_of
 from shoal_server.domain.plausibility import Change, objections
-from shoal_server.domain.respect import Respected, Standing, respect
+from shoal_server.domain.respect import Respected, Standing, families_of, respect, stays
 from shoal_server.domain.run import (
     MIN_IMAGES,
     ClusteringParameters,
@@ -66,10 +67,12 @@ class Snapshot:
     Attributes:
         ids: of the images.
         file: ``.npy``, float32 (n, dimension), unit rows.
+        fingerprints: float32 (n,), of these rows.
     """
 
     ids: list[UUID]
     file: Path
+    fingerprints: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +158,9 @@ class Reclustering:
         words = asyncio.create_task(self._describing.prepare())
         try:
             on_stage(RunStage.READING, 0.0)
+            # Vectors name no cluster: nobody who puts other ids in force should have to wait until all are read.
+            snapshot = await self._read(opened, scratch / "vectors.npy", on_stage)
             async with opened.gate.reading():
-                snapshot = await self._read(opened, scratch / "vectors.npy", on_stage)
                 present = await read_present(self._store, self._files, opened)
                 active = await self._active_run(opened)
             parameters = requested.complete(len(snapshot.ids))
@@ -179,29 +183,38 @@ class Reclustering:
         snapshot, result = grouped.snapshot, grouped.result
         # Corrections, deletions and new images may have come while the worker was busy.
         everything = await read_present(self._store, self._files, opened)
-        there, present = await asyncio.to_thread(everything.of, snapshot.ids)
-        now = present.assignments
         clusters = {} if opened.clusters is None else opened.clusters.clusters
-        standing = Standing(clusters, now.cluster_ids, now.placed, now.dissolved_ids)
+        seen = len(snapshot.ids)
+        came = await asyncio.to_thread(_came_and_stay, everything, snapshot, clusters)
+        there, present = await asyncio.to_thread(everything.of, snapshot.ids + came)
+        # What was deleted makes no cluster, and is in none.
+        result = replace(result, labels=np.where(there[:seen], result.labels, NOISE))
+        now = present.assignments
+        families = families_of(await self._store.list_corrections(opened.id))
+        standing = replace(_standing(present, clusters), families=families)
         match, respected = await asyncio.to_thread(
-            _matched, standing, present.read, now.last_ids, result, opened.record.next_cluster_id
+            _matched, standing, now.last_ids, result, opened.record.next_cluster_id
         )
         thresholds = await asyncio.to_thread(
             leave_one_out_thresholds,
             result.neighbor_rows,
             result.neighbor_similarities,
-            respected.cluster_ids,
+            respected.cluster_ids[:seen],
             grouped.sample,
         )
         scene = Scene(
             collection=opened.id,
             ids=snapshot.ids,
             vectors=VectorFile(snapshot.file),
-            cluster_ids=respected.cluster_ids,
-            captured_at=present.captured_at,
-            locations=present.locations,
+            cluster_ids=respected.cluster_ids[:seen],
+            captured_at=present.captured_at[:seen],
+            locations=present.locations[:seen],
         )
-        described = await self._describing.all(scene, clusters, thresholds)
+        joined = Counter(respected.cluster_ids[seen:].tolist())
+        unseen = {cluster: clusters[cluster] for cluster in joined.keys() - thresholds.keys() - {NOISE}}
+        found = await self._describing.all(scene, unseen, clusters, thresholds)
+        described = [replace(cluster, size=cluster.size + joined[cluster.id]) for cluster in found]
+        described += [replace(cluster, size=joined[cluster.id]) for cluster in unseen.values()]
         groupings = await self._grouping.find(
             opened.record,
             captured_at=present.captured_at,
@@ -225,7 +238,9 @@ class Reclustering:
             trials=result.trials,
             quality=result.quality,
             lineage=lineage,
-            held_because=objections(Change(now.cluster_ids, respected.cluster_ids, present.read, same)),
+            held_because=objections(
+                Change(now.cluster_ids[:seen], respected.cluster_ids[:seen], present.read[:seen], same)
+            ),
         )
         next_ids = {
             "next_cluster_id": match.next_id,
@@ -233,7 +248,7 @@ class Reclustering:
             "next_place_id": groupings.next_place_id,
             "next_moment_id": groupings.next_moment_id,
         }
-        return Found(replace(complete, summary=summarized(respected.cluster_ids, complete.lineage)), next_ids)
+        return Found(replace(complete, summary=summarized(respected.cluster_ids[:seen], complete.lineage)), next_ids)
 
     async def _keep(
         self,
@@ -248,12 +263,15 @@ class Reclustering:
         result = grouped.result
         ids = respected.cluster_ids
         was_in = np.where(now.cluster_ids == NOISE, now.last_ids, now.cluster_ids)
+        seen = len(grouped.snapshot.ids)
+        strengths = np.concatenate([result.strengths, now.strengths[seen:]])
         assignments = RunAssignments(
-            ids=grouped.snapshot.ids,
+            ids=now.ids,
             cluster_ids=ids,
-            strengths=np.where(ids == NOISE, np.float32(0), result.strengths).astype(np.float32),
-            coordinates=result.coordinates,
-            reduced=result.reduced,
+            strengths=np.where(ids == NOISE, np.float32(0), strengths).astype(np.float32),
+            coordinates=_with_unknown(result.coordinates, len(ids)),
+            reduced=_with_unknown(result.reduced, len(ids)),
+            fingerprints=_with_unknown(grouped.snapshot.fingerprints, len(ids)),
             placed=now.placed,
             last_ids=np.where(ids == NOISE, was_in, ids),
             dissolved_ids=respected.dissolved_ids,
@@ -281,18 +299,23 @@ class Reclustering:
         dimension = opened.record.model.dimension
         self._space.check(Purpose.GROW, _WORKING_COPIES * count * dimension * np.dtype(np.float32).itemsize)
         ids: list[UUID] = []
+        taken: list[NDArray[np.float32]] = []
         told = 0.0
         with VectorFileWriter(file, dimension) as vectors:
             async for stretch in self._store.scan_vectors(opened.id):
+                if not stretch.ids:
+                    # Somebody else's points, none of which has a vector with a direction.
+                    continue
                 vectors.append(stretch.vectors)
                 ids += stretch.ids
+                taken.append(fingerprints(stretch.vectors))
                 # Stretches are short; whoever watches does not want to hear of each.
                 if (share := min(len(ids) / count, 1.0)) >= told + _TOLD_EVERY:
                     told = share
                     on_stage(RunStage.READING, share)
         if len(ids) < MIN_IMAGES:
             raise TooFewImages(opened.id, len(ids), MIN_IMAGES)
-        return Snapshot(ids, file)
+        return Snapshot(ids, file, np.concatenate(taken))
 
 
 def _asked_alike(active: ClusteringRun | None, requested: RequestedParameters) -> bool:
@@ -307,7 +330,8 @@ def _before(
     requested: RequestedParameters,
     parameters: ClusteringParameters,
 ) -> tuple[Before, NDArray[np.int64]]:
-    """What the algorithm is told of the run before: nothing of its clusters if other ones are asked for.
+    """What the algorithm is told of the run before: nothing of its clusters if other ones are asked for, and nothing of
+    images whose vectors have changed.
 
     And the stratum of each image, of which every sample has some.
     """
@@ -322,27 +346,52 @@ def _before(
         and parameters.n_neighbors == used.n_neighbors
         and parameters.n_components == known.reduced.shape[1]
     )
+    changed = have_changed(snapshot.fingerprints, known.fingerprints)
+    reduced = known.reduced if same_space else np.zeros((n, 0), np.float32)
+    # Somebody else's point may be there and be none to read, because its vector has no direction.
+    as_read = not present.gone and bool(there.read.all()) and np.count_nonzero(present.read) == n
     before = Before(
-        cluster_ids=known.cluster_ids if alike else np.full(n, NOISE, dtype=np.int64),
-        reduced=known.reduced if same_space else np.zeros((n, 0), np.float32),
+        cluster_ids=np.where(changed | (not alike), NOISE, known.cluster_ids),
+        reduced=np.where(changed[:, None], np.float32(np.nan), reduced),
         parameters=used if alike else None,
-        unchanged=alike and not present.gone and bool(present.read.all()) and len(present.ids) == n,
+        unchanged=alike and as_read and not changed.any(),
     )
     outside = np.where(there.read, _LEFT_OUT, _CAME_SINCE)
     return before, np.where(known.cluster_ids == NOISE, outside, known.cluster_ids)
 
 
+def _standing(present: Present, clusters: Mapping[int, Cluster]) -> Standing:
+    now = present.assignments
+    return Standing(clusters, now.cluster_ids, present.read, now.placed, now.dissolved_ids)
+
+
+def _came_and_stay(everything: Present, snapshot: Snapshot, clusters: Mapping[int, Cluster]) -> list[UUID]:
+    """The images that the run did not see and that nevertheless stay where they are."""
+    if everything.ids == snapshot.ids:
+        return []
+    known = set(snapshot.ids)
+    seen = np.array([identity in known for identity in everything.ids], np.bool_)
+    rows = np.flatnonzero(stays(_standing(everything, clusters), seen))
+    return [everything.ids[row] for row in rows.tolist()]
+
+
+def _with_unknown(values: NDArray[np.float32], n: int) -> NDArray[np.float32]:
+    """Rows, (k,) or (k, d), followed by rows of NaN, together n."""
+    following = [(0, n - len(values))] + [(0, 0)] * (values.ndim - 1)
+    return np.pad(values, following, constant_values=np.nan)
+
+
 def _matched(
     standing: Standing,
-    read: NDArray[np.bool_],
     last_ids: NDArray[np.int64],
     result: ClusteringResult,
     next_id: int,
 ) -> tuple[IdentityMatch, Respected]:
     """Hands the ids on, and lets people's corrections win."""
     # A cluster is what a run put together: an image that was only voted into it does not say which one it is.
-    clustered = np.where(read, standing.old_ids, NOISE)
-    match = match_identities(clustered, result.labels, next_id, np.where(read, last_ids, NOISE))
+    clustered = np.where(standing.read, standing.old_ids, NOISE)[: len(result.labels)]
+    last_ids = np.where(standing.read, last_ids, NOISE)[: len(result.labels)]
+    match = match_identities(clustered, result.labels, next_id, last_ids)
     respected = respect(standing, match.cluster_ids(result.labels), result.neighbor_rows)
     # A new id that went to nobody in the end is not used up.
     living = set(np.unique(respected.cluster_ids).tolist())

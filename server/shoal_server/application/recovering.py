@@ -53,6 +53,9 @@ class Recovery:
         A collection where that is impossible is set aside; the others are served.
         """
         for record in await self._collections.list():
+            if record.unusable:
+                # The store has told of it.
+                continue
             try:
                 opened = await self._collections.open_any(record.id)
             except ShoalError as error:

@@ -123,7 +123,12 @@ class Scheduling:
         """
         opened = await self._collections.open_any(collection)
         schedule = self._schedule_of(opened)
-        state = await self._observations.state(opened)
+        try:
+            state = await self._observations.state(opened)
+        except StoreIncompatible:
+            if not opened.record.unusable:
+                raise
+            state = ScheduleState(None, 0, 0, None)
         try:
             await self._collections.open(collection)
         except (ModelMismatch, StoreIncompatible):

@@ -7,10 +7,21 @@ from datetime import datetime
 from enum import Enum
 from uuid import UUID
 
+import numpy as np
+from numpy.typing import NDArray
+
 from shoal_server.domain.image import Vector
 
 #: Row label of an image in no cluster, as HDBSCAN has it.
 NOISE = -1
+
+
+def members_of(cluster_ids: NDArray[np.int64]) -> dict[int, NDArray[np.int64]]:
+    """Rows of the images of each cluster, ascending, by cluster id; those of (n,) ids, -1 for none."""
+    order = np.argsort(cluster_ids, kind="stable")
+    distinct, starts = np.unique(cluster_ids[order], return_index=True)
+    members = dict(zip(distinct.tolist(), np.split(order, starts[1:]), strict=False))
+    return {cluster: rows for cluster, rows in members.items() if cluster != NOISE}
 
 
 class NameSource(Enum):

@@ -16,13 +16,18 @@ _ID = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 COLLECTION_ID = "a collection's id: 1 to 63 of a-z, 0-9, '-' and '_', beginning with a letter"
 
 
+def is_collection_id(collection: str) -> bool:
+    """Whether an id has the form of one."""
+    return _ID.fullmatch(collection) is not None
+
+
 def check_collection_id(collection: str) -> str:
     """Returns the id if it has the form of one.
 
     Raises:
         InvalidName: it has not.
     """
-    if not _ID.fullmatch(collection):
+    if not is_collection_id(collection):
         raise InvalidName(collection, COLLECTION_ID)
     return collection
 
@@ -98,6 +103,8 @@ class Collection:
         attachment: whose points these are; None: Shoal's own.
         version: grows by one with every write of the record; a store takes a write only if it is the next one.
         clusters_version: grows whenever the clusters in force change, or their own records do.
+        unusable: why the store cannot open the collection, and what to do; empty if it can. Not stored. Where the
+            record itself cannot be read, the model has no name and no dimensions.
     """
 
     id: str
@@ -113,3 +120,4 @@ class Collection:
     attachment: Attachment | None = None
     version: int = 0
     clusters_version: int = 0
+    unusable: str = ""

@@ -646,15 +646,12 @@ class RunInProgress(Conflict):
 
 
 class ClustersChanged(Conflict):
-    """Another run became active between two pages."""
+    """Another run became active between two pages, or while a table was put together."""
 
     reason = "CLUSTERS_CHANGED"
 
-    def __init__(self, collection: str) -> None:
-        super().__init__(
-            f"the clusters of collection {collection!r} changed between two pages; start again from the first page",
-            collection=collection,
-        )
+    def __init__(self, collection: str, again: str = "start again from the first page") -> None:
+        super().__init__(f"the clusters of collection {collection!r} changed meanwhile; {again}", collection=collection)
 
 
 class RecordChanged(Conflict):
@@ -692,7 +689,7 @@ class WrongCredentials(Unauthenticated):
     reason = "WRONG_CREDENTIALS"
 
     def __init__(self, problem: str) -> None:
-        super().__init__(f"{problem}; give a valid API key with SHOAL_API_KEY or --api-key-file")
+        super().__init__(f"{problem}; give a valid API key (SHOAL_API_KEY or --api-key-file; api_key=... in Python)")
 
 
 class Forbidden(ShoalError):

@@ -11,7 +11,7 @@ from datetime import date
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal_server.domain.cluster import NOISE
+from shoal_server.domain.cluster import members_of
 from shoal_server.domain.image import Location
 
 #: Of a cluster's images that say when (where), so many must agree.
@@ -93,7 +93,7 @@ def time_and_place_hints(
         By cluster id; clusters without a hint are not in it.
     """
     days = [_day(text) for text in captured]
-    rows_of = {int(c): np.flatnonzero(cluster_ids == c) for c in np.unique(cluster_ids) if c != NOISE}
+    rows_of = members_of(cluster_ids)
     hints = {}
     times = _time_hints(days, rows_of)
     places = _place_hints(locations, rows_of)
@@ -148,14 +148,20 @@ def _place_hints(locations: Sequence[Location | None], rows_of: Mapping[int, NDA
     middle = points.mean(axis=0)
     spread_km = 2 * float(np.quantile(_distances_km(points, middle / max(float(np.linalg.norm(middle)), 1e-9)), 0.9))
     hints = {}
+    position = np.full(len(locations), -1, dtype=np.int64)
+    position[located] = np.arange(len(located))
+    by_latitude = points[np.argsort(points[:, 2], kind="stable")]
     for cluster, rows in rows_of.items():
-        mine = np.isin(located, rows, assume_unique=True)
-        own, others = points[mine], points[~mine]
+        positions = position[rows]
+        own = points[positions[positions >= 0]]
         if not _enough(len(own), len(rows)):
             continue
         for radius, decimals in AREAS:
             centre, share = _densest(own, radius)
-            elsewhere = float((_distances_km(others, centre) <= radius).sum()) / max(len(others), 1)
+            if share < AGREE:
+                continue
+            others = _within(by_latitude, centre, radius) - int((_distances_km(own, centre) <= radius).sum())
+            elsewhere = others / max(len(points) - len(own), 1)
             if _sets_apart(share, elsewhere):
                 location = _location(centre)
                 text = _place_text(location, decimals)
@@ -184,6 +190,13 @@ def _densest(points: NDArray[np.float64], radius_km: float) -> tuple[NDArray[np.
     best = max(inside, key=lambda mask: int(mask.sum()))
     mean = points[best].mean(axis=0)
     return mean / float(np.linalg.norm(mean)), float(best.mean())
+
+
+def _within(by_latitude: NDArray[np.float64], centre: NDArray[np.float64], radius_km: float) -> int:
+    """How many points are in an area; they ascend by latitude, so that only those in its belt are looked at."""
+    reach = radius_km / _EARTH_KM
+    first, last = np.searchsorted(by_latitude[:, 2], [centre[2] - reach, centre[2] + reach])
+    return int((_distances_km(by_latitude[first:last], centre) <= radius_km).sum())
 
 
 def _on_sphere(locations: Sequence[Location]) -> NDArray[np.float64]:

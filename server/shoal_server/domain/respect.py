@@ -8,20 +8,27 @@ A run's clusters, with their ids matched, are changed where they contradict what
 3. what a person merged or pinned does not fall apart: a new cluster, at least half of whose formerly clustered images
    come from it, becomes part of it;
 4. a pinned cluster keeps its images;
-5. what a person split stays apart: images do not pass from one part to the other;
+5. what a person split stays apart: images do not pass from one part to another of the same split;
 6. an image that a person moved stays where it was put, be it in no cluster;
 7. new images of a group that was taken apart by 2 or 5 go to the part that their neighbours vote for.
+
+In 3 and 4 only those images count that a run or a person put where they are: a vote may be wrong, and a few votes for a
+pinned cluster must not make all of a new group a part of it.
+
+Images that came after the run had read the collection are voted on when it comes into force, but for those that people
+put somewhere meanwhile (:func:`stays`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shoal_server.domain.cluster import NOISE, Cluster, Hold
+from shoal_server.domain.correction import Correction, CorrectionKind
 from shoal_server.domain.voting import NEIGHBORS
 
 #: The share of a group that decides to whom it belongs.
@@ -35,15 +42,24 @@ class Standing:
     Attributes:
         clusters: those in force, by id.
         old_ids: int64 (n,), the cluster of each image, -1 for none.
+        read: bool (n,), the run in force read the image; where others are was decided by a vote, or by a person.
         placed: bool (n,), a person put the image where it is.
         dissolved_ids: int64 (n,), the cluster that a person dissolved and whose group the image belongs to, -1 for
             none.
+        families: clusters that were one before people split them (:func:`families_of`).
     """
 
     clusters: Mapping[int, Cluster]
     old_ids: NDArray[np.int64]
+    read: NDArray[np.bool_]
     placed: NDArray[np.bool_]
     dissolved_ids: NDArray[np.int64]
+    families: Sequence[frozenset[int]] = ()
+
+    @property
+    def settled_ids(self) -> NDArray[np.int64]:
+        """int64 (n,), the cluster of each image that a run or a person put there, -1 for none."""
+        return np.where(self.read | self.placed, self.old_ids, NOISE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +69,48 @@ class Respected:
     Attributes:
         cluster_ids: int64 (n,), -1 for none.
         dissolved_ids: int64 (n,), as in :class:`Standing`, for the next run.
-        changed: how many images are elsewhere than the algorithm had them.
+        changed: how many of the images that the algorithm saw are elsewhere than it had them.
     """
 
     cluster_ids: NDArray[np.int64]
     dissolved_ids: NDArray[np.int64]
     changed: int
+
+
+def families_of(corrections: Iterable[Correction]) -> tuple[frozenset[int], ...]:
+    """Which clusters are parts of the same split, or of splits of its parts.
+
+    What parts were merged with is in their family: images of the other parts do not pass to it.
+
+    Args:
+        corrections: all there were; those that were undone do not count.
+    """
+    families: list[frozenset[int]] = []
+    for correction in corrections:
+        if correction.undone_at is None and correction.kind in (CorrectionKind.SPLIT, CorrectionKind.MERGE):
+            related = [family for family in families if not family.isdisjoint(correction.clusters)]
+            families = [family for family in families if family.isdisjoint(correction.clusters)]
+            families.append(frozenset(correction.clusters).union(*related))
+    return tuple(families)
+
+
+def stays(standing: Standing, seen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Says which of the images that a run did not see stay where they are, because a person put them there.
+
+    Args:
+        standing: what people did with n images.
+        seen: bool (n,), the run saw the image.
+
+    Returns:
+        bool (n,): the images that were moved, those of dissolved clusters, those in parts of a split, and those in
+        clusters that no run may let go of and none of whose images the run saw.
+    """
+    parts = [cluster.id for cluster in standing.clusters.values() if Hold.SPLIT in cluster.holds]
+    kept = {cluster.id for cluster in standing.clusters.values() if cluster.kept}
+    unseen = kept - set(np.unique(standing.old_ids[seen]).tolist())
+    held: NDArray[np.bool_] = np.isin(standing.old_ids, [*parts, *unseen])
+    held |= standing.placed | (standing.dissolved_ids != NOISE)
+    return held & ~seen
 
 
 def respect(
@@ -69,13 +121,15 @@ def respect(
     """Makes a run's clusters agree with what people corrected.
 
     Args:
-        standing: what people did.
-        found: (n,), the run's cluster ids after matching, -1 for none.
-        neighbor_rows: (n, m), rows of each image's nearest others, best first.
+        standing: what people did with n images; those beyond the first k came later and stay where they are.
+        found: (k,), the run's cluster ids after matching, -1 for none.
+        neighbor_rows: (k, m), rows of each image's nearest others, best first.
 
     Returns:
-        The clusters. Without corrections they are as they were found.
+        The clusters of the n images. Without corrections they are as they were found.
     """
+    seen = len(found)
+    found = np.concatenate([found, np.full(len(standing.old_ids) - seen, NOISE, dtype=np.int64)])
     ids = found.copy()
     dissolved = _keep_dissolved(standing, ids)
     restored = _restore(standing, ids)
@@ -86,7 +140,8 @@ def respect(
     # The steps between may have taken the last image from what carried a cluster on.
     restored |= _restore(standing, ids)
     _vote_on_new(standing, found, ids, restored, neighbor_rows)
-    return Respected(ids, np.where(ids == NOISE, dissolved, NOISE), int((ids != found).sum()))
+    ids[seen:] = standing.old_ids[seen:]
+    return Respected(ids, np.where(ids == NOISE, dissolved, NOISE), int((ids != found)[:seen].sum()))
 
 
 def _keep_dissolved(standing: Standing, ids: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -122,25 +177,31 @@ def _keep_together(standing: Standing, ids: NDArray[np.int64]) -> None:
     whole = {c.id for c in standing.clusters.values() if c.holds & {Hold.MERGED, Hold.PINNED}}
     if not whole:
         return
+    settled = standing.settled_ids
     for cluster in np.unique(ids).tolist():
         if cluster == NOISE or cluster in standing.clusters:
             continue
         rows = ids == cluster
-        before, counts = np.unique(standing.old_ids[rows & (standing.old_ids != NOISE)], return_counts=True)
+        before, counts = np.unique(settled[rows & (settled != NOISE)], return_counts=True)
         if len(before) and before[np.argmax(counts)] in whole and counts.max() >= MOST * counts.sum():
             ids[rows] = before[np.argmax(counts)]
 
 
 def _keep_images(standing: Standing, ids: NDArray[np.int64]) -> None:
+    settled = standing.settled_ids
     for cluster in standing.clusters.values():
         if Hold.PINNED in cluster.holds:
-            ids[standing.old_ids == cluster.id] = cluster.id
+            ids[settled == cluster.id] = cluster.id
 
 
 def _keep_apart(standing: Standing, ids: NDArray[np.int64]) -> set[int]:
     """Sends images back that passed from one part of a split to another; says to which clusters."""
-    parts = [cluster.id for cluster in standing.clusters.values() if Hold.SPLIT in cluster.holds]
-    strayed = np.isin(standing.old_ids, parts) & np.isin(ids, parts) & (ids != standing.old_ids)
+    split = {cluster.id for cluster in standing.clusters.values() if Hold.SPLIT in cluster.holds}
+    strayed = np.zeros(len(ids), np.bool_)
+    for family in standing.families:
+        parts = list(family & split)
+        if len(parts) > 1:
+            strayed |= np.isin(standing.old_ids, parts) & np.isin(ids, parts) & (ids != standing.old_ids)
     ids[strayed] = standing.old_ids[strayed]
     return set(standing.old_ids[strayed].tolist())
 

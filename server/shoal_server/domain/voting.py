@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal_server.domain.cluster import NOISE
+from shoal_server.domain.cluster import NOISE, members_of
 
 #: How many neighbours vote. 10 and 20 do as well within a percent.
 NEIGHBORS = 15
@@ -40,8 +40,10 @@ SLACK = 1.1
 #: Votes counted at once in :func:`leave_one_out_thresholds`, to bound its memory.
 _BLOCK = 16_384
 
-#: Members of a cluster looked at in :func:`thresholds_within`, to bound its memory.
+#: Members of a cluster that are left out in turn in :func:`thresholds_within`, and with how many they are compared at
+#: once, to bound its time and memory.
 _SAMPLE = 2_000
+_COMPARED = 2_048
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +138,8 @@ def leave_one_out_thresholds(
 def thresholds_within(vectors: NDArray[np.float32], cluster_ids: NDArray[np.int64], prior: float) -> dict[int, float]:
     """As :func:`leave_one_out_thresholds`, where only the images of some clusters are at hand.
 
-    Every neighbour of a member is taken to be in its own cluster. At most :data:`_SAMPLE` members of a cluster are
-    looked at, evenly spread over the rows.
+    Every neighbour of a member is taken to be in its own cluster. At most :data:`_SAMPLE` members of a cluster, evenly
+    spread over the rows, are left out in turn; all the others are their neighbours, as they are those of a new image.
 
     Args:
         vectors: float32 (n, d), unit rows; all images of some clusters.
@@ -148,19 +150,28 @@ def thresholds_within(vectors: NDArray[np.float32], cluster_ids: NDArray[np.int6
         A threshold, -1 to 1, for every cluster id among ``cluster_ids``.
     """
     thresholds = {}
-    for cluster in np.unique(cluster_ids).tolist():
-        rows = np.flatnonzero(cluster_ids == cluster)
+    for cluster, rows in members_of(cluster_ids).items():
         sample = rows[np.linspace(0, len(rows) - 1, min(len(rows), _SAMPLE)).astype(np.int64)]
-        similarities = vectors[sample] @ vectors[sample].T
-        np.fill_diagonal(similarities, -np.inf)
-        nearest = min(NEIGHBORS, len(sample) - 1)
-        if nearest < 1:
+        if len(rows) < 2:
             thresholds[cluster] = prior
             continue
-        shown = np.sort(similarities, axis=1)[:, -nearest:].mean(axis=1)
-        own = float(np.quantile(shown, QUANTILE))
-        thresholds[cluster] = prior + (own - prior) * len(sample) / (len(sample) + PRIOR_MEMBERS)
+        own = float(np.quantile(_nearness(vectors, sample, rows), QUANTILE))
+        thresholds[cluster] = prior + (own - prior) * len(rows) / (len(rows) + PRIOR_MEMBERS)
     return thresholds
+
+
+def _nearness(vectors: NDArray[np.float32], sample: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """How similar the nearest of some rows are to each row of the sample, itself aside: the mean of as many as vote."""
+    left_out = vectors[sample]
+    nearest = np.full((len(sample), min(NEIGHBORS, len(rows) - 1)), -np.inf, dtype=np.float32)
+    for start in range(0, len(rows), _COMPARED):
+        others = rows[start : start + _COMPARED]
+        similarities = left_out @ vectors[others].T
+        similarities[sample[:, None] == others] = -np.inf
+        both = np.concatenate([nearest, similarities], axis=1)
+        nearest = np.partition(both, -nearest.shape[1], axis=1)[:, -nearest.shape[1] :]
+    means: NDArray[np.float32] = nearest.mean(axis=1)
+    return means
 
 
 def decide(ballot: Ballot, thresholds: Mapping[int, float]) -> int | None:

@@ -8,9 +8,11 @@ from pathlib import Path
 
 from shoal_server.adapters.edge_store import files, folder_format, room
 from shoal_server.adapters.edge_store.archive import RUN_FILES, FolderArchive
+from shoal_server.adapters.edge_store.setting_aside import record_is_gone
 from shoal_server.adapters.edge_store.sparse import taken_bytes
 from shoal_server.adapters.edge_store.store import EdgeStore
 from shoal_server.application.backup import Snapshot
+from shoal_server.domain.collection import is_collection_id
 from shoal_server.domain.errors import StoreIncompatible
 
 #: Of an archive, for each of its files.
@@ -56,7 +58,8 @@ def closed_folder(folder: Path, runs: Path | None, image_files: Path | None) -> 
 
     Raises:
         FolderInUse: a server works with it.
-        StoreIncompatible: it is no data folder with a store in it, or a newer version wrote it.
+        StoreIncompatible: it is no data folder with a store in it, a newer version wrote it, or the record of a
+            collection is gone.
         OSError: it cannot be read.
     """
     collections = folder / "collections"
@@ -71,6 +74,10 @@ def closed_folder(folder: Path, runs: Path | None, image_files: Path | None) -> 
             raise StoreIncompatible(
                 f"{folder} has no {folder_format.FILE}, so Shoal did not make it; name another folder with --data"
             ) from error
+        for place in sorted(path for path in collections.iterdir() if path.is_dir()):
+            if is_collection_id(place.name) and room.lost(place):
+                gone = record_is_gone(place)
+                raise StoreIncompatible(f"collection {place.name!r} cannot be copied: {gone.message}", **gone.metadata)
         estimate = _estimate([collections, runs, image_files])
         with closing(FolderArchive(format_, image_files)) as archive:
             for block in _whole(archive, collections, runs):

@@ -10,12 +10,20 @@ from typing import Any, TypeVar
 
 from shoal_server.application.ports import FreeSpace, Purpose
 from shoal_server.domain.errors import ShuttingDown, StoreFull, StoreUnavailable
-from shoal_server.domain.full_disk import store_failure
+from shoal_server.domain.full_disk import is_full, store_failure
 
 T = TypeVar("T")
 
 #: How the engine's errors end that the operating system's "no space left on device" is the cause of.
 _FULL = "(os error 28)"
+
+
+def disk_was_full(error: BaseException) -> bool:
+    """Whether an error of the engine, or of the operating system, says that the disk is full."""
+    if isinstance(error, OSError):
+        return is_full(error)
+    # Qdrant Edge raises bare Exceptions; anything more specific is not its.
+    return type(error) is Exception and _FULL in str(error)
 
 
 class Engine:
@@ -97,9 +105,8 @@ class Engine:
         except OSError as error:
             raise store_failure(str(self._folder), error) from error
         except Exception as error:
-            # Qdrant Edge raises bare Exceptions; anything more specific is not its.
             if type(error) is not Exception:
                 raise
-            if _FULL in str(error):
+            if disk_was_full(error):
                 raise StoreFull(str(self._folder)) from error
             raise StoreUnavailable(str(self._folder), str(error)) from error

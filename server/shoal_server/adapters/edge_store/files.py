@@ -16,6 +16,7 @@ from shoal_server.domain.errors import FolderInUse, StoreIncompatible
 T = TypeVar("T")
 
 _TEMPORARY = ".tmp"
+_REMEDY = "restore the file from a backup, or move it away if what it describes can be given up"
 
 
 def sync_folder(folder: Path) -> None:
@@ -27,6 +28,18 @@ def sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def sync_tree(folder: Path) -> None:
+    """Makes all that is in a folder durable, whoever wrote it. Blocks."""
+    for path in folder.rglob("*"):
+        if path.is_dir():
+            sync_folder(path)
+        else:
+            # Windows makes durable only what is open for writing.
+            with path.open("r+b", buffering=0) as file:
+                os.fsync(file.fileno())
+    sync_folder(folder)
 
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
@@ -44,8 +57,13 @@ def write_record(path: Path, record: Mapping[str, Any]) -> None:
     sync_folder(path.parent)
 
 
-def read_record(path: Path, decode: Callable[[Mapping[str, Any]], T]) -> T:
+def read_record(path: Path, decode: Callable[[Mapping[str, Any]], T], remedy: str = _REMEDY) -> T:
     """Reads a JSON file into what it stands for.
+
+    Args:
+        path: the file.
+        decode: makes something of what is in it.
+        remedy: what to do if that cannot be done.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -57,8 +75,7 @@ def read_record(path: Path, decode: Callable[[Mapping[str, Any]], T]) -> T:
         raise
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreIncompatible(
-            f"the record {path} cannot be read ({type(error).__name__}: {error}); restore the file from a backup, or "
-            "move it away if what it describes can be given up",
+            f"the record {path} cannot be read ({type(error).__name__}: {error}); {remedy}",
             file=str(path),
         ) from error
 

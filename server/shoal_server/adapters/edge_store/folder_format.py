@@ -32,7 +32,7 @@ def read_format(folder: Path) -> int:
         FileNotFoundError: the folder says nothing of it.
         StoreIncompatible: the file is damaged.
     """
-    return read_record(folder / FILE, lambda record: int(record["format"]))
+    return read_record(folder / FILE, lambda record: int(record["format"]), "restore the file from a backup")
 
 
 def check_readable(folder: Path, newest: int = FORMAT) -> int:

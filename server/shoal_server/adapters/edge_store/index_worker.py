@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 import qdrant_edge as edge
 
-from shoal_server.adapters.edge_store import points
+from shoal_server.adapters.edge_store import files, points
 from shoal_server.adapters.edge_store.sparse import die_with_parent
 
 
@@ -33,6 +34,8 @@ def build_index(folder: str, dimension: int, threshold_kb: int) -> None:
     shard.optimize()
     shard.flush()
     shard.close()
+    # Also what was copied and not changed, which the engine takes for durable.
+    files.sync_tree(Path(folder))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from uuid import UUID
 
 import qdrant_edge as edge
 
-from shoal_server.adapters.edge_store import points, room
+from shoal_server.adapters.edge_store import files, points, room
 from shoal_server.adapters.edge_store.copying import copy_apart
 from shoal_server.adapters.edge_store.engine import Engine
 from shoal_server.adapters.edge_store.room import Room
@@ -139,7 +139,10 @@ class Indexing:
         for start in range(0, len(touched), _REPLAY_BATCH):
             ids = touched[start : start + _REPLAY_BATCH]
             await self._replay(collection, replacement, ids)
-        await self._engine.run(lambda: room.swap_images(collection, replacement))
+        await self._engine.run(lambda: _close(replacement))
+        # The old shard is the only durable copy until then. Most of it was done by the worker; what is left is little.
+        await asyncio.to_thread(files.sync_tree, copy)
+        await self._engine.run(lambda: room.swap_images(collection))
 
     async def _replay(self, collection: Room, replacement: edge.EdgeShard, ids: Sequence[UUID]) -> None:
         await self._engine.run(lambda: _copy_points(collection.images, replacement, ids))
@@ -149,6 +152,11 @@ def _begin_copy(collection: Room) -> None:
     collection.images.flush()
     collection.unflushed = 0
     collection.touched = set()
+
+
+def _close(replacement: edge.EdgeShard) -> None:
+    replacement.flush()
+    replacement.close()
 
 
 def _end_copy(collection: Room, copy: Path) -> None:

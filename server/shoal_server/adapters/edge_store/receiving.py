@@ -49,7 +49,8 @@ class EdgeReceiver(EdgeStore):
         await self.delete_collection(collection)
 
     def _arriving(self) -> dict[str, Arrival]:
-        found = (room.arriving(place) for place in sorted(self._collections.iterdir()))
+        places = (place for place in sorted(self._collections.iterdir()) if place.name not in self._aside)
+        found = map(room.arriving, places)
         return {arrival.record.id: arrival for arrival in found if arrival is not None}
 
     def _announce(self, new: room.Room, source: str) -> None:

@@ -2,6 +2,7 @@
 
     collection.json   the collection exists exactly if this file does
     arriving.json     it is being moved here, and does not exist yet
+    disposable        it is being made or removed: without a record, what is here is cleared away at the next start
     images/           shard of images
     clusters/         shard of clusters, those of all runs
     runs/<run>.json
@@ -36,6 +37,7 @@ from shoal_server.domain.errors import StoreIncompatible
 
 RECORD = "collection.json"
 ARRIVING = "arriving.json"
+DISPOSABLE = "disposable"
 IMAGES = "images"
 CLUSTERS = "clusters"
 RUNS = "runs"
@@ -102,10 +104,17 @@ class Room:
         with suppress(OSError):
             files.write_record(self.folder / UNINDEXED, {"images": self.unindexed})
 
+    def establish(self) -> None:
+        """Lets a new collection exist, in one step."""
+        self.save(self.record)
+        _keep(self.folder)
+        files.sync_folder(self.folder.parent)
+
     def announce(self, source: str) -> None:
         """Says durably that the collection is being moved here, and from where."""
         announced = {"source": source, "collection": records.collection_to_record(self.record)}
         files.write_record(self.folder / ARRIVING, announced)
+        _keep(self.folder)
 
     def arrive(self, record: Collection) -> None:
         """Lets the collection exist, in one step, with this record."""
@@ -124,18 +133,55 @@ class Room:
 
     def delete(self) -> None:
         """Removes the collection; a crash on the way leaves one that does not exist and is cleared away later."""
-        for existence in (RECORD, ARRIVING):
-            (self.folder / existence).unlink(missing_ok=True)
-        files.sync_folder(self.folder)
+        _renounce(self.folder)
         self.images.close()
         self.clusters.close()
-        shutil.rmtree(self.folder)
-        files.sync_folder(self.folder.parent)
+        remove(self.folder)
 
 
 def exists(folder: Path) -> bool:
     """Whether there is a collection in a folder, and not only what is left of one."""
     return (folder / RECORD).exists()
+
+
+def lost(folder: Path) -> bool:
+    """Whether somebody has taken away the record of the collection in a folder."""
+    return not (exists(folder) or (folder / ARRIVING).exists() or _disposable(folder))
+
+
+def begin(folder: Path) -> None:
+    """Makes the folder of a new collection, of which nobody misses anything before it exists or arrives."""
+    folder.mkdir()
+    (folder / DISPOSABLE).touch()
+    files.sync_folder(folder)
+
+
+def remove(folder: Path) -> None:
+    """Removes what is left of a collection that does not exist; what says that nobody misses it goes last."""
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        elif entry.name != DISPOSABLE:
+            entry.unlink()
+    shutil.rmtree(folder)
+    files.sync_folder(folder.parent)
+
+
+def delete(folder: Path) -> None:
+    """Removes a collection that is not open; a crash on the way leaves what is cleared away later."""
+    _renounce(folder)
+    remove(folder)
+
+
+def read(folder: Path) -> Collection:
+    """The record of a collection.
+
+    Raises:
+        FileNotFoundError: it is gone.
+        StoreIncompatible: it cannot be understood.
+    """
+    remedy = "put this file back from a backup; all else that the collection has is still in its folder"
+    return files.read_record(folder / RECORD, records.collection_from_record, remedy)
 
 
 def load(folder: Path) -> Room:
@@ -144,9 +190,10 @@ def load(folder: Path) -> Room:
     Raises:
         StoreIncompatible: the record cannot be understood.
     """
+    record = read(folder)
     # What a crash left between a collection's arrival and the removal of the file that announced it.
     (folder / ARRIVING).unlink(missing_ok=True)
-    return _load(folder, files.read_record(folder / RECORD, records.collection_from_record))
+    return _load(folder, record)
 
 
 def arriving(folder: Path) -> Arrival | None:
@@ -160,6 +207,7 @@ def arriving(folder: Path) -> Arrival | None:
     return files.read_record(
         folder / ARRIVING,
         lambda announced: Arrival(records.collection_from_record(announced["collection"]), str(announced["source"])),
+        "put this file back from a backup, or begin again with moving the collection here",
     )
 
 
@@ -169,19 +217,40 @@ def load_arriving(folder: Path, arrival: Arrival) -> Room:
 
 
 def _load(folder: Path, record: Collection) -> Room:
+    _keep(folder)
     files.remove_temporaries(folder)
     for history in (RUNS, GROUPINGS, CORRECTIONS):
         files.remove_temporaries(folder / history)
     _finish_swap(folder)
     images = edge.EdgeShard.load(str(folder / IMAGES))
-    upgrade_images(images)
-    return Room(
-        folder=folder,
-        record=record,
-        images=images,
-        clusters=edge.EdgeShard.load(str(folder / CLUSTERS)),
-        unindexed=_unindexed(folder, images),
-    )
+    try:
+        upgrade_images(images)
+        clusters = edge.EdgeShard.load(str(folder / CLUSTERS))
+    except BaseException:
+        images.close()
+        raise
+    # Not before the shard that took its place is known to be readable.
+    _remove_copies(folder)
+    return Room(folder=folder, record=record, images=images, clusters=clusters, unindexed=_unindexed(folder, images))
+
+
+def _keep(folder: Path) -> None:
+    """From here on what is in the folder is missed if it goes."""
+    (folder / DISPOSABLE).unlink(missing_ok=True)
+
+
+def _renounce(folder: Path) -> None:
+    """Lets a collection exist no more, in one durable step."""
+    (folder / DISPOSABLE).touch()
+    files.sync_folder(folder)
+    for existence in (ARRIVING, RECORD):
+        (folder / existence).unlink(missing_ok=True)
+    files.sync_folder(folder)
+
+
+def _disposable(folder: Path) -> bool:
+    """Whether nobody misses what is in a folder without a record; nor is a folder missed in which no file is."""
+    return (folder / DISPOSABLE).exists() or all(path.is_dir() for path in folder.rglob("*"))
 
 
 def _unindexed(folder: Path, images: edge.EdgeShard) -> int:
@@ -192,10 +261,8 @@ def _unindexed(folder: Path, images: edge.EdgeShard) -> int:
         return images.info().points_count
 
 
-def swap_images(room: Room, replacement: edge.EdgeShard) -> None:
-    """Puts the shard in ``images.new``, which has all that the old one has, in the place of the old one."""
-    replacement.flush()
-    replacement.close()
+def swap_images(room: Room) -> None:
+    """Puts the shard in ``images.new`` in the old one's place; it has all that that has, durably, and is closed."""
     room.images.close()
     (room.folder / IMAGES).rename(room.folder / OLD_IMAGES)
     (room.folder / NEW_IMAGES).rename(room.folder / IMAGES)
@@ -212,6 +279,9 @@ def _finish_swap(folder: Path) -> None:
         # The crash came between the two renames: the old shard is whole, and nothing was written since.
         (folder / OLD_IMAGES).rename(folder / IMAGES)
         files.sync_folder(folder)
+
+
+def _remove_copies(folder: Path) -> None:
     for leftover in (NEW_IMAGES, OLD_IMAGES):
         if (folder / leftover).exists():
             _clear(folder / leftover)

@@ -10,7 +10,7 @@ from shoal_server.adapters.edge_store.engine import Engine
 from shoal_server.adapters.edge_store.room import Room
 from shoal_server.application.ports import Purpose
 from shoal_server.domain.collection import Collection
-from shoal_server.domain.errors import CollectionNotFound, WrongDimension
+from shoal_server.domain.errors import CollectionNotFound, StoreIncompatible, WrongDimension
 from shoal_server.domain.image import Vector
 
 T = TypeVar("T")
@@ -28,12 +28,21 @@ class Rooms:
         self._engine = engine
         # Changed on the engine's thread only.
         self._rooms: dict[str, Room] = {}
+        # Records of collections that cannot be opened.
+        self._aside: dict[str, Collection] = {}
 
     def _room(self, collection: str) -> Room:
-        try:
-            return self._rooms[collection]
-        except KeyError:
-            raise CollectionNotFound(collection) from None
+        """Raises:
+        CollectionNotFound: there is none of that id.
+        StoreIncompatible: it cannot be opened.
+        """
+        found = self._rooms.get(collection)
+        if found is not None:
+            return found
+        aside = self._aside.get(collection)
+        if aside is not None:
+            raise StoreIncompatible(aside.unusable, collection=collection)
+        raise CollectionNotFound(collection)
 
     async def _within(self, collection: str, job: Callable[[Room], T]) -> T:
         """Runs a job in a collection that exists when it runs."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,18 +13,21 @@ import qdrant_edge as edge
 
 from shoal_server.adapters.edge_store import files, points, room
 from shoal_server.adapters.edge_store.clusters import EdgeClusters
-from shoal_server.adapters.edge_store.engine import Engine
+from shoal_server.adapters.edge_store.engine import Engine, disk_was_full
 from shoal_server.adapters.edge_store.folder_format import bring_up_to_date
 from shoal_server.adapters.edge_store.history import EdgeHistory
 from shoal_server.adapters.edge_store.images import EdgeImages
 from shoal_server.adapters.edge_store.indexing import Indexing
+from shoal_server.adapters.edge_store.setting_aside import record_is_gone, set_aside
 from shoal_server.adapters.edge_store.snapshots import SNAPSHOTS, EdgeSnapshots
 from shoal_server.application.ports import FreeSpace, Purpose
-from shoal_server.domain.collection import Collection, check_collection_id
-from shoal_server.domain.errors import CollectionExists, RecordChanged, StoreIncompatible
+from shoal_server.domain.collection import Collection, check_collection_id, is_collection_id
+from shoal_server.domain.errors import CollectionExists, CollectionNotFound, RecordChanged, StoreIncompatible
 from shoal_server.domain.image import Image, Vector
 from shoal_server.domain.lease import Fence
 from shoal_server.domain.payload import INDEXED, FieldType
+
+_log = logging.getLogger(__name__)
 
 #: Below 10 MB of vectors without an index (5,000 of 512 dimensions, about 2.5 ms a query) search is exact.
 INDEXING_THRESHOLD_KB = 10_000
@@ -61,7 +65,8 @@ class EdgeStore(EdgeImages, EdgeClusters, EdgeHistory, EdgeSnapshots):
 
         Raises:
             FolderInUse: another process, or another store of this one, has it open.
-            StoreIncompatible: a newer version wrote it, or a record in it is damaged.
+            StoreIncompatible: a newer version wrote it, or its own record is damaged. A collection that cannot be
+                opened is set aside: it is listed, and can be deleted, and whatever else is asked of it says why.
             StoreFull: there is too little room to open it.
             StoreUnavailable: the folder cannot be read or written.
         """
@@ -105,7 +110,7 @@ class EdgeStore(EdgeImages, EdgeClusters, EdgeHistory, EdgeSnapshots):
         Raises:
             CollectionExists: there is one of that id.
             InvalidName: the id is not of the form of one.
-            StoreIncompatible: one of that id is being moved here.
+            StoreIncompatible: one of that id is being moved here, or its folder is somebody else's.
         """
         async with self._making:
             new = await self._make(collection)
@@ -115,12 +120,14 @@ class EdgeStore(EdgeImages, EdgeClusters, EdgeHistory, EdgeSnapshots):
         """Raises:
         CollectionNotFound: there is none of that id.
         """
-        return await self._within(collection, lambda found: found.record)
+        return await self._engine.run(lambda: self._aside.get(collection) or self._room(collection).record)
 
     async def list_collections(self) -> list[Collection]:
-        """All, by id."""
+        """All, by id, those included that cannot be opened."""
         return await self._engine.run(
-            lambda: sorted((each.record for each in self._rooms.values()), key=lambda record: record.id)
+            lambda: sorted(
+                (*(each.record for each in self._rooms.values()), *self._aside.values()), key=lambda record: record.id
+            )
         )
 
     async def update_collection(self, collection: Collection, fence: Fence | None = None) -> None:
@@ -136,6 +143,9 @@ class EdgeStore(EdgeImages, EdgeClusters, EdgeHistory, EdgeSnapshots):
         Raises:
             CollectionNotFound: there is none of that id.
         """
+        if collection in self._aside:
+            await self._engine.run(lambda: self._delete_aside(collection))
+            return
         found = self._room(collection)
         await self._indexing.stop(found)
         async with found.writing:
@@ -156,10 +166,31 @@ class EdgeStore(EdgeImages, EdgeClusters, EdgeHistory, EdgeSnapshots):
         shutil.rmtree(self._folder / SNAPSHOTS, ignore_errors=True)
         self._collections.mkdir(exist_ok=True)
         for place in sorted(each for each in self._collections.iterdir() if each.is_dir()):
+            if is_collection_id(place.name):
+                self._load_one(place)
+            else:
+                _log.warning("the folder %s is no collection's: it is passed over", place)
+
+    def _load_one(self, place: Path) -> None:
+        try:
             if room.exists(place):
                 self._rooms[place.name] = room.load(place)
+            elif room.lost(place):
+                raise record_is_gone(place)
             elif room.arriving(place) is None:
-                shutil.rmtree(place)
+                room.remove(place)
+        # The engine's panics are no Exceptions.
+        except BaseException as error:
+            if disk_was_full(error):
+                raise
+            aside = self._aside[place.name] = set_aside(place, error)
+            _log.error("%s", aside.unusable)
+
+    def _delete_aside(self, collection: str) -> None:
+        if collection not in self._aside:
+            raise CollectionNotFound(collection)
+        room.delete(self._collections / collection)
+        del self._aside[collection]
 
     def _close(self) -> None:
         try:
@@ -170,7 +201,7 @@ class EdgeStore(EdgeImages, EdgeClusters, EdgeHistory, EdgeSnapshots):
             self._lock.close()
 
     def _prepare(self, place: Path, collection: Collection) -> tuple[edge.EdgeShard, edge.EdgeShard]:
-        if collection.id in self._rooms:
+        if collection.id in self._rooms or collection.id in self._aside:
             raise CollectionExists(collection.id)
         if (arrival := room.arriving(place)) is not None:
             raise StoreIncompatible(
@@ -178,10 +209,16 @@ class EdgeStore(EdgeImages, EdgeClusters, EdgeHistory, EdgeSnapshots):
                 "finish that, or choose another name",
                 collection=collection.id,
             )
+        if room.lost(place):
+            raise StoreIncompatible(
+                f"there is a folder {place}, and this server did not make it; move it away, or choose another name",
+                collection=collection.id,
+            )
         if place.exists():
-            shutil.rmtree(place)
+            room.remove(place)
         self._engine.check_space(Purpose.GROW, _FRESH_BYTES)
-        (place / room.RUNS).mkdir(parents=True)
+        room.begin(place)
+        (place / room.RUNS).mkdir()
         dimension = collection.model.dimension
         images = points.create_shard(place / room.IMAGES, dimension)
         return images, points.create_shard(place / room.CLUSTERS, dimension)
@@ -200,8 +237,7 @@ class EdgeStore(EdgeImages, EdgeClusters, EdgeHistory, EdgeSnapshots):
         await self._engine.run(lambda: shard.update(points.create_index(field, kind)))
 
     def _add(self, new: room.Room) -> None:
-        new.save(new.record)
-        files.sync_folder(self._collections)
+        new.establish()
         self._rooms[new.record.id] = new
 
 

@@ -32,8 +32,8 @@ class ParquetRunFiles:
 
     All are compressed with Zstandard, image_id is a string, a UUID, and null stands for none. A run is
     ``<collection>/<run>.parquet`` with image_id, cluster_id (int64), strength, x and y (float32), reduced (list of
-    float32), placed (bool), last_id, dissolved_id, place_id and moment_id (int64). The moves of a correction are
-    ``<collection>/<correction>.moves.parquet`` with image_id, before and after (int64).
+    float32), placed (bool), last_id, dissolved_id, place_id and moment_id (int64), and fingerprint (float32). The moves
+    of a correction are ``<collection>/<correction>.moves.parquet`` with image_id, before and after (int64).
     """
 
     def __init__(self, place: Place, local: Folder) -> None:

@@ -16,6 +16,7 @@ from shoal_server.domain.correction import Moves
 ROWS_AT_ONCE = 65_536
 
 _REDUCED_DIMENSIONS = b"shoal.reduced_dimensions"
+_GONE = b"shoal.gone"
 
 _SCHEMA = pa.schema(
     [
@@ -30,6 +31,7 @@ _SCHEMA = pa.schema(
         pa.field("dissolved_id", pa.int64()),
         pa.field("place_id", pa.int64()),
         pa.field("moment_id", pa.int64()),
+        pa.field("fingerprint", pa.float32()),
     ]
 )
 
@@ -58,9 +60,12 @@ def to_table(assignments: RunAssignments) -> pa.Table:
             "dissolved_id": _optional_id_column(assignments.dissolved_ids),
             "place_id": _optional_id_column(assignments.place_ids),
             "moment_id": _optional_id_column(assignments.moment_ids),
+            "fingerprint": pa.array(assignments.fingerprints, pa.float32(), from_pandas=True),
         },
         # Rows without a value do not tell how long one would be.
-        schema=_SCHEMA.with_metadata({_REDUCED_DIMENSIONS: str(assignments.reduced.shape[1])}),
+        schema=_SCHEMA.with_metadata(
+            {_REDUCED_DIMENSIONS: str(assignments.reduced.shape[1]), _GONE: str(assignments.gone)}
+        ),
     )
 
 
@@ -68,19 +73,22 @@ def from_table(table: pa.Table) -> RunAssignments:
     """What a run's table says; what one of an older version does not have is as if nobody had corrected anything."""
     cluster_ids = _optional_ids(table, "cluster_id")
     n = len(cluster_ids)
-    # The first version had no more than the first five columns; the others came together.
+    # The first version had no more than the first five columns; the next six came together, the last one after them.
     complete = "reduced" in table.column_names
+    noted = "fingerprint" in table.column_names
     return RunAssignments(
         ids=_ids(table),
         cluster_ids=cluster_ids,
         strengths=_numbers(table, "strength"),
         coordinates=np.stack([_numbers(table, "x"), _numbers(table, "y")], axis=1),
         reduced=_reduced(table) if complete else np.empty((n, 0), dtype=np.float32),
+        fingerprints=_numbers(table, "fingerprint") if noted else np.full(n, np.nan, dtype=np.float32),
         placed=_column(table, "placed").to_numpy(zero_copy_only=False) if complete else np.zeros(n, dtype=np.bool_),
         last_ids=_optional_ids(table, "last_id") if complete else cluster_ids.copy(),
         dissolved_ids=_optional_ids(table, "dissolved_id") if complete else np.full(n, NOISE, dtype=np.int64),
         place_ids=_optional_ids(table, "place_id") if complete else np.full(n, NOISE, dtype=np.int64),
         moment_ids=_optional_ids(table, "moment_id") if complete else np.full(n, NOISE, dtype=np.int64),
+        gone=int((table.schema.metadata or {}).get(_GONE, 0)),
     )
 
 

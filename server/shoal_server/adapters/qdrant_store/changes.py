@@ -148,7 +148,8 @@ class QdrantChanges:
                 self._current.pop(collection, None)
                 own.dirty = True
                 raise
-            own.head = replace(grown, settled=own.head.settled)
+            # What was settled or let go of meanwhile stays so.
+            own.head = replace(own.head, last=number, images=own.head.images + len(images), beat=grown.beat)
         own.sizes.append((number, len(images)))
         own.written_at = own.published_at = self._clock()
         return Entry(own.writer, number, tuple(images))

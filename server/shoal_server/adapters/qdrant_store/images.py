@@ -167,7 +167,9 @@ class QdrantImages(QdrantNearest):
                 stretch = layout.to_stretch(found, with_vectors)
                 if with_vectors:
                     layout.check_vectors(record.model.dimension, stretch.vectors)
-                yield stretch
+                if stretch.ids:
+                    # An owner's page may hold nothing but points without a direction.
+                    yield stretch
             if after is None:
                 return
 

@@ -58,7 +58,7 @@ def search_count(
     whole, sampled = _ways(space, graph, rows, parameters.method, seed)
     trials: list[Trial] = []
     if parameters.n_clusters is not None:
-        k = min(parameters.n_clusters, len(rows))
+        k = min(parameters.n_clusters, n)
     else:
 
         def score(count: int) -> float:
@@ -66,13 +66,17 @@ def search_count(
 
         k, trials = _search(n, score, parameters.granularity, on_fraction)
     labels = whole(k)
+    found, figure = int(labels.max()) + 1, silhouette(distances, labels[rows])
+    if parameters.n_clusters is not None and found < parameters.n_clusters:
+        cannot = f"{parameters.n_clusters} cannot be had, because there are not so many that differ"
+        trials = [Trial(0, 0, found, 0.0, figure, f"chosen: {found} groups; {cannot}")]
     on_fraction(1.0)
     return Groups(
         labels,
         margins(space, labels),
-        replace(parameters, n_clusters=int(labels.max()) + 1),
+        replace(parameters, n_clusters=found),
         tuple(trials),
-        {"silhouette": silhouette(distances, labels[rows])},
+        {"silhouette": figure},
     )
 
 
@@ -92,6 +96,9 @@ def _ways(
     leading = sample if sample.shape[1] <= _LEADING else principal_axes(sample, _LEADING)
 
     def begin(k: int) -> NDArray[np.float32]:
+        if k > len(sample):
+            # Of k points in k groups each is its group's mean: no sample of fewer has as many groups.
+            return space[np.sort(np.random.default_rng(seed).choice(len(space), k, replace=False))]
         return group_means(sample, first_groups(leading, k, seed))
 
     return lambda k: way(space, begin(k)), lambda k: way(sample, begin(k))

@@ -6,7 +6,7 @@ nearest to it: the inverted file of Sivic and Zisserman 2003 (doi:10.1109/ICCV.2
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numba
 import numpy as np
@@ -20,6 +20,8 @@ _PROBED = 8
 #: Vectors for each list that k-means looks at, and its rounds: lists need not be the best, only balanced.
 _LEARNT_FROM = 32
 _ROUNDS = 10
+#: Similarities held at once, as float32: 64 MiB. Only where many vectors are alike, and so in one list, are there more.
+_BLOCK = 1 << 24
 #: Neighbours that wait to be sorted in.
 _WAITING = 1 << 20
 
@@ -65,7 +67,7 @@ class InvertedLists:
         Args:
             queries: (q, d), unit length; some thousands at once.
             k: how many, at most m.
-            on_compared: told of everything that is compared.
+            on_compared: told of everything that is compared, a block at a time.
 
         Returns:
             Positions (q, k), best first, and cosine similarities (q, k), -1 to 1.
@@ -80,10 +82,10 @@ class InvertedLists:
             pairs = by_list[bounds[number] : bounds[number + 1]]
             if not len(pairs) or not len(members):
                 continue
-            rows = pairs // width
-            compared = queries[rows] @ self._lists[number].T
-            on_compared(rows, members, compared)
-            _sort_in(compared, rows, members, values, found)
+            for rows in _in_blocks(pairs // width, len(members)):
+                compared = queries[rows] @ self._lists[number].T
+                on_compared(rows, members, compared)
+                _sort_in(compared, rows, members, values, found)
         # Where the lists are too short, all are compared.
         if len(short := np.flatnonzero(found[:, -1] == self._size)):
             found[short], values[short] = self._among_all(queries[short], k)
@@ -97,7 +99,8 @@ class InvertedLists:
         values = np.full((len(queries), k), -np.inf, dtype=np.float32)
         found = np.full((len(queries), k), self._size, dtype=np.int64)
         for members, vectors in zip(self._members, self._lists, strict=True):
-            _sort_in(queries @ vectors.T, np.arange(len(queries)), members, values, found)
+            for rows in _in_blocks(np.arange(len(queries)), len(members)):
+                _sort_in(queries[rows] @ vectors.T, rows, members, values, found)
         return found, values
 
 
@@ -173,6 +176,13 @@ def _sort_in(compared, rows, members, values, found):  # type: ignore[no-untyped
                 at -= 1
             if at < k:
                 mine[at], whose[at] = value, member
+
+
+def _in_blocks(rows: NDArray[np.int64], compared: int) -> Iterator[NDArray[np.int64]]:
+    """As many rows at a time as can be held when each is compared with so many vectors."""
+    step = max(1, _BLOCK // max(1, compared))
+    for start in range(0, len(rows), step):
+        yield rows[start : start + step]
 
 
 def _largest(values: NDArray[np.float32], k: int) -> NDArray[np.int64]:

@@ -78,7 +78,7 @@ def cluster_vectors(
     others = max(_OTHERS, parameters.n_neighbors - 1)
     rows, similarities = steps.find_nearest(vectors, min(others, n - 1), parameters.seed)
     first, kind_of = distinct_rows(vectors)
-    kinds = vectors[first]
+    kinds = vectors if len(first) == n else vectors[first]
     if len(kinds) < MIN_IMAGES:
         groups, reduced, coordinates = _too_few(kinds, parameters)
     else:

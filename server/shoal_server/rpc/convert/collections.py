@@ -47,6 +47,7 @@ def collection(counted: CountedCollection, status: ScheduleStatus) -> collection
         schedule=schedule(status.schedule),
         schedule_state=schedule_state(status),
         attachment=None if record.attachment is None else _attachment(record.attachment),
+        problem=counted.problem,
     )
 
 

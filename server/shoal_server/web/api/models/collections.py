@@ -47,7 +47,9 @@ class Schedule(Told):
 
 
 class Collection(Told):
-    """A collection with its counts; ``attached`` says that somebody else owns its images."""
+    """A collection with its counts; ``attached`` says that somebody else owns its images, ``problem`` why it cannot be
+    used.
+    """
 
     id: str
     model: Model
@@ -58,6 +60,7 @@ class Collection(Told):
     active_run: str | None
     attached: bool
     schedule: Schedule
+    problem: str
 
     @classmethod
     def of(cls, counted: CountedCollection, status: ScheduleStatus) -> Collection:
@@ -79,6 +82,7 @@ class Collection(Told):
             active_run=record.active_run,
             attached=record.attachment is not None,
             schedule=Schedule.of(status),
+            problem=counted.problem,
         )
 
 

@@ -57,7 +57,7 @@ def routes(use: UseCases) -> APIRouter:
         form: Annotated[Format, Query(alias="format", description="csv, json or parquet.")],
         where: WhereText = "",
     ) -> StreamingResponse:
-        """Every image that a filter lets through, with its cluster and its metadata."""
+        """Every image that a filter lets through, with its cluster and its metadata; broken off if clusters change."""
         return await attached(collection, form, use.exporting.where(collection, where_of(where)))
 
     @router.post("/export", response_class=StreamingResponse)

@@ -37,6 +37,18 @@ export class Api {
     return this.json("POST", path, { ...options, body: body ?? {} });
   }
 
+  /** All items of a list, page by page, as an array: `all("collections")`; `limit` bounds how many. */
+  async all(path, params = {}, { items = path, limit = Infinity, signal } = {}) {
+    const found = [];
+    let page_token = "";
+    do {
+      const page = await this.get(path, { page_size: Math.min(PAGE, limit), ...params, page_token }, { signal });
+      found.push(...page[items]);
+      page_token = page.next_page_token ?? "";
+    } while (page_token && found.length < limit);
+    return found.slice(0, limit);
+  }
+
   /** Sends a request and reads the JSON that comes; null for an empty answer. */
   async json(method, path, options) {
     const response = await this.send(method, path, options);
@@ -173,16 +185,8 @@ export class CollectionApi {
     return this.api.events(this.path(...[parts].flat()), options);
   }
 
-  /** All items of a list, page by page, as an array: `all("clusters")`; `limit` bounds how many. */
-  async all(parts, params = {}, { items, limit = Infinity, signal } = {}) {
-    const found = [];
-    const field = items ?? [parts].flat().at(-1);
-    let page_token = "";
-    do {
-      const page = await this.get(parts, { page_size: Math.min(PAGE, limit), ...params, page_token }, { signal });
-      found.push(...page[field]);
-      page_token = page.next_page_token ?? "";
-    } while (page_token && found.length < limit);
-    return found.slice(0, limit);
+  /** As {@link Api#all}: `all("clusters")`. */
+  all(parts, params, { items = [parts].flat().at(-1), ...options } = {}) {
+    return this.api.all(this.path(...[parts].flat()), params, { items, ...options });
   }
 }

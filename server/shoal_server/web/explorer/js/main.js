@@ -56,7 +56,7 @@ async function start() {
 async function begin() {
   fill(main, busyState());
   try {
-    const [{ collections }, { caller }] = await Promise.all([api.get("collections"), api.get("status")]);
+    const [collections, { caller }] = await Promise.all([api.all("collections"), api.get("status")]);
     page.collections = collections;
     page.mayChange = caller.role !== READS;
   } catch (error) {
@@ -151,7 +151,7 @@ function contextOf(route, root, signal) {
     link: (to) => href({ collection: route.collection, ...to }),
     reload: () => openView(context.route),
     collectionsChanged: async () => {
-      page.collections = (await api.get("collections")).collections;
+      page.collections = await api.all("collections");
       drawHeader(context.route);
     },
   };

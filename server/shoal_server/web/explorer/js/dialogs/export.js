@@ -1,5 +1,6 @@
 /** Taking a list of images away, with their clusters. */
 
+import { ApiError } from "../api-error.js";
 import { openDialog } from "../dialog.js";
 import { h } from "../dom.js";
 import { count } from "../format.js";
@@ -44,11 +45,24 @@ async function exportImages(context, which, title, name) {
     async submit(form) {
       const format = new FormData(form).get("format");
       const response = await context.api.send("POST", "export", { body: { format, ...which } });
-      save(await response.blob(), `${context.api.id}-${name}.${format}`);
+      save(await whole(response), `${context.api.id}-${name}.${format}`);
       return true;
     },
   });
   if (done) toast("Exported. Your browser has put the file with its downloads.");
+}
+
+/** A table, unless the server broke it off: its answer had begun by then, so that it cannot say why. */
+async function whole(response) {
+  try {
+    return await response.blob();
+  } catch {
+    throw new ApiError(
+      0,
+      "BROKEN_OFF",
+      "The table broke off before its end: the clusters changed meanwhile, or the connection was lost. Export again.",
+    );
+  }
 }
 
 function save(blob, name) {
