@@ -16,7 +16,7 @@ from shoal_server.domain.rate import TokenBucket
 #: Callers that are remembered; of more, those that were quiet for longest are forgotten, and begin anew.
 MAX_REMEMBERED = 10_000
 #: Messages of one caller that are read at once: how long one is, nobody knows before it is read.
-READING = 8
+READING = 16
 #: Seconds after which to try again when calls or streams are what is used up.
 _RETRY_S = 1.0
 
@@ -36,7 +36,7 @@ class Limits:
     rate_per_s: float | None = None
     burst: int = 100
     max_streams: int = 100
-    max_calls: int = 1000
+    max_calls: int = 500
     message_bytes: int = 128 * 1024 * 1024
 
 

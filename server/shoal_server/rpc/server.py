@@ -56,7 +56,7 @@ KEEPALIVE_MS = 60_000
 KEEPALIVE_TIMEOUT_MS = 20_000
 #: Bytes of each call that may come before somebody reads its message; the rest of a message comes as it is read. With
 #: less, a stream of small messages waits for every few of them over a long line; with more, calls that wait take more.
-UNREAD_BYTES = 512 * 1024
+UNREAD_BYTES = 2 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,9 +61,9 @@ class Security(BaseSettings):
         Field(
             ge=1,
             description="Calls by gRPC that it may have under way at once, streams among them. Their messages are "
-            "read 8 at a time, and twice `SHOAL_MAX_MESSAGE_BYTES` of them are answered at a time; the others wait.",
+            "read 16 at a time, and twice `SHOAL_MAX_MESSAGE_BYTES` of them are answered at a time; the others wait.",
         ),
-    ] = 1000
+    ] = 500
     audit_log: Annotated[
         Path | None,
         Field(
