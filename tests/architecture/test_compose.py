@@ -62,6 +62,13 @@ def test_every_service_is_confined(service: str) -> None:
         assert with_defaults(port).startswith("127.0.0.1:"), port
 
 
+@pytest.mark.parametrize("name", FILES)
+def test_secrets_are_files(name: str) -> None:
+    """Compose copies any other into the container, which Docker refuses where the file system is read-only."""
+    for secret, described in loaded(name).get("secrets", {}).items():
+        assert list(described) == ["file"], secret
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_every_image_is_of_one_version(service: str) -> None:
     assert re.fullmatch(r"[\w./-]+:v?\d+\.\d+\.\d+", loaded()["services"][service]["image"])

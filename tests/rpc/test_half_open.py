@@ -75,18 +75,19 @@ async def test_a_client_whose_network_is_gone_is_let_go_of(tmp_path: Path, monke
     monkeypatch.setattr(rpc_server, "KEEPALIVE_TIMEOUT_MS", 3000)
     # Without the ping, it would take this long.
     monkeypatch.setattr(uploads, "PART_TIMEOUT_S", 600.0)
+    monkeypatch.setattr(uploads, "PARTIAL_BYTES", 4 * len(b"part"))
     async with serving(tmp_path) as served:
         await served.collections.CreateCollection(CreateCollectionRequest(collection_id="photos"))
         cable = Cable(served.address)
         async with cable.laid(), grpc.aio.insecure_channel(cable.address) as channel:
-            calls = [ImageServiceStub(channel).IngestImages() for _ in range(uploads.PARTIAL)]
+            calls = [ImageServiceStub(channel).IngestImages() for _ in range(4)]
             stored = set()
             for number, call in enumerate(calls):
                 await call.write(IngestImagesRequest(parent=PARENT, image=NewImage(content=picture("red", number))))
                 answer = await call.read()
                 assert isinstance(answer, IngestImagesResponse)
                 stored.add(answer.image.name)
-                # The places for images that come in parts are all taken.
+                # The room for images that come in parts is all taken.
                 await call.write(IngestImagesRequest(parent=PARENT, image=NewImage(content=b"part"), more=True))
             await asyncio.sleep(0.2)
             cable.cut()
@@ -96,7 +97,7 @@ async def test_a_client_whose_network_is_gone_is_let_go_of(tmp_path: Path, monke
                 yield IngestImagesRequest(parent=PARENT, image=NewImage(content=content[:50]), more=True)
                 yield IngestImagesRequest(image=NewImage(content=content[50:]))
 
-            # Somebody else who sends a large image waits for one of these places, and gets it.
+            # Somebody else who sends a large image waits for some of this room, and gets it.
             async with asyncio.timeout(20):
                 [last] = [response async for response in served.images.IngestImages(whole())]
                 await cable.ended_by_server.wait()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import json
 import logging
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from shoal.v1.cluster_service_pb2 import AssignImageRequest, AssignImageResponse
 from shoal.v1.collection_service_pb2 import ListCollectionsRequest
 from shoal.v1.collection_service_pb2_grpc import CollectionServiceStub
 from shoal.v1.image_service_pb2 import IngestImagesRequest, NewImage
@@ -30,12 +34,14 @@ from shoal_client import (
     UnreadableFile,
 )
 from shoal_server.adapters.key_file import KeyFile
+from shoal_server.application import limits
 from shoal_server.domain.access import Role
 from shoal_server.domain.errors import InvalidField
+from shoal_server.rpc.cluster_service import ClusterService
 from shoal_server.rpc.tls import Certificates, TlsFiles, server_credentials
 from tests.certificates import Authority, Pair
 from tests.fakes import picture
-from tests.rpc.conftest import refused, serving
+from tests.rpc.conftest import Served, refused, serving
 from tests.rpc.test_authorization import add_key, authorized
 
 
@@ -381,6 +387,127 @@ async def test_strangers_are_refused_before_what_they_send_is_read(tmp_path: Pat
                 call: Any = server.channel.stream_stream(f"/shoal.v1.{method}")
                 async with refused(grpc.StatusCode.UNAUTHENTICATED, "WRONG_CREDENTIALS"):
                     await asyncio.wait_for(call(metadata=credentials).read(), 5)
+
+
+@asynccontextmanager
+async def trickling(server: Served, key: str, count: int) -> AsyncIterator[None]:
+    """Calls that have begun, and whose message does not come."""
+    begun: Any = server.channel.stream_unary("/shoal.v1.ClusterService/AssignImage")
+
+    async def never() -> AsyncIterator[bytes]:
+        await asyncio.Event().wait()
+        yield b""
+
+    calls = [begun(never(), metadata=authorized(key)) for _ in range(count)]
+    for call in calls:
+        await call.wait_for_connection()
+    # There is nothing of them to be seen from here.
+    await asyncio.sleep(0.5)
+    try:
+        yield
+    finally:
+        for call in calls:
+            call.cancel()
+
+
+async def test_a_caller_has_only_some_messages_read_at_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever may only read could otherwise fill the memory with as many long messages as they like to send."""
+    caplog.set_level(logging.DEBUG, "shoal_server.access")
+    slow, other = (add_key(tmp_path, Role.READ)[0] for _ in range(2))
+    many = f"{limits.READING + 1} calls at once"
+    async with serving(tmp_path, max_calls=limits.READING + 1) as server:
+        stub: Any = CollectionServiceStub(server.channel)
+        async with trickling(server, slow, limits.READING):
+            waiting = stub.ListCollections(ListCollectionsRequest(), metadata=authorized(slow))
+            for _ in range(20):
+                await asyncio.wait_for(stub.ListCollections(ListCollectionsRequest(), metadata=authorized(other)), 5)
+            assert not waiting.done()
+            async with refused(grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED", many, "try again in 1 s"):
+                await stub.ListCollections(ListCollectionsRequest(), metadata=authorized(slow))
+            health: Any = health_pb2_grpc.HealthStub(server.channel)
+            await asyncio.wait_for(health.Check(health_pb2.HealthCheckRequest()), 5)
+        # Whoever leaves gives the place back.
+        await asyncio.wait_for(waiting, 5)
+    ended = [getattr(line, "fields", {}).get("rpc_code") for line in caplog.records if "AssignImage" in line.message]
+    assert ended == ["CANCELLED"] * limits.READING
+
+
+async def test_a_caller_has_only_some_bytes_of_messages_answered_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit, count = 2, 2 * limits.READING
+    entered: list[str] = []
+    may_go_on = asyncio.Event()
+
+    async def answer(_: object, request: AssignImageRequest, context: object) -> AssignImageResponse:
+        entered.append(request.parent)
+        if request.image_content:
+            await may_go_on.wait()
+        return AssignImageResponse()
+
+    async def until_entered(wanted: int) -> None:
+        async with asyncio.timeout(5):
+            while len(entered) < wanted:
+                await asyncio.sleep(0.01)
+        # No more than these.
+        await asyncio.sleep(0.2)
+        assert len(entered) == wanted
+
+    monkeypatch.setattr(ClusterService, "AssignImage", answer)
+    busy, other = (authorized(add_key(tmp_path, Role.READ)[0]) for _ in range(2))
+    async with serving(tmp_path, max_message_bytes=2**20) as server:
+        calls = {
+            parent: server.clusters.AssignImage(
+                AssignImageRequest(parent=parent, image_content=b"x" * 900_000), metadata=busy
+            )
+            for parent in (f"collections/photos{number}" for number in range(count))
+        }
+        await until_entered(fit)
+        await asyncio.wait_for(server.clusters.AssignImage(AssignImageRequest(), metadata=other), 5)
+        assert entered.pop() == ""
+        left = set(entered)
+        for parent in left:
+            calls[parent].cancel()
+        await until_entered(2 * fit)
+        may_go_on.set()
+        await asyncio.gather(*(call for parent, call in calls.items() if parent not in left))
+        assert sorted(entered) == sorted(calls)
+
+
+async def test_a_request_that_was_refused_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not until the garbage collector comes round either, which may be long after the memory is full."""
+
+    class Long:
+        """Stands for what a request brings, which cannot be looked for itself."""
+
+    brought: list[weakref.ref[Long]] = []
+
+    async def answer(_: object, request: AssignImageRequest, context: object) -> AssignImageResponse:
+        content = Long()
+        brought.append(weakref.ref(content))
+        raise InvalidField("image", "is none")
+
+    monkeypatch.setattr(ClusterService, "AssignImage", answer)
+    async with serving(tmp_path) as server:
+        gc.disable()
+        try:
+            async with refused(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD", "is none"):
+                await server.clusters.AssignImage(AssignImageRequest())
+            async with asyncio.timeout(5):
+                while brought[0]() is not None:
+                    await asyncio.sleep(0.01)
+        finally:
+            gc.enable()
+
+
+async def test_what_is_no_message_is_refused(tmp_path: Path) -> None:
+    async with serving(tmp_path) as server:
+        call: Any = server.channel.unary_unary("/shoal.v1.ClusterService/AssignImage")
+        async with refused(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD", "request: its bytes are none"):
+            await call(b"\xff")
+        none: Any = server.channel.stream_unary("/shoal.v1.ClusterService/AssignImage")
+        async with refused(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD", "request: is missing"):
+            await asyncio.wait_for(none(iter(())), 5)
 
 
 async def test_changes_are_on_record(tmp_path: Path) -> None:

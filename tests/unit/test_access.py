@@ -416,6 +416,18 @@ def test_each_caller_has_limits_of_their_own() -> None:
         pass
 
 
+async def test_each_caller_has_a_share_while_a_call_is_under_way() -> None:
+    counted = CallerLimits(Limits(max_calls=2))
+    with counted.call("one") as share, counted.call("one") as same:
+        assert share is same
+        with pytest.raises(Overloaded, match="2 calls at once"), counted.call("one"):
+            pass
+        with counted.call("two") as another:
+            assert another is not share
+    with counted.call("one") as later:
+        assert later is not share, "it was kept without a call"
+
+
 def test_strangers_take_no_more_than_some_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MAX_REMEMBERED", 10)
     buckets = Buckets(1, 1, lambda: 0.0)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from shoal_server.application.byte_budget import ByteBudget
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shoal_server.application.byte_budget import ByteBudget, GrowingBudget
 
 
 async def waiting(budget: ByteBudget, size: int) -> asyncio.Task[None]:
@@ -72,3 +75,51 @@ async def test_who_leaves_in_the_moment_that_room_comes_holds_nothing() -> None:
     assert budget.used == 70
     budget.give_back(70)
     assert budget.used == 0
+
+
+async def test_what_grew_half_way_does_not_wait_for_one_another() -> None:
+    budget = GrowingBudget(10)
+    with budget.growing() as first, budget.growing() as second:
+        await first.grow(5)
+        await second.grow(5)
+        waiting = asyncio.create_task(second.grow(5))
+        await asyncio.sleep(0)
+        await first.grow(5)
+        assert not waiting.done()
+        first.shrink()
+        await waiting
+        assert (first.size, second.size) == (0, 10)
+
+
+async def test_the_next_is_the_oldest_when_the_oldest_is_done() -> None:
+    budget = GrowingBudget(10)
+    with budget.growing() as kept:
+        with budget.growing() as left:
+            await left.grow(10)
+            waiting = asyncio.create_task(left.grow(1))
+            await asyncio.sleep(0)
+            assert not waiting.done()
+            waiting.cancel()
+        await kept.grow(10)
+    with budget.growing(), budget.growing() as alone:
+        await asyncio.wait_for(alone.grow(10), 1)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.lists(st.integers(1, 20), min_size=1, max_size=6), min_size=1, max_size=8), st.integers(1, 40))
+def test_all_that_grows_gets_to_its_end(things: list[list[int]], limit: int) -> None:
+    budget = GrowingBudget(limit)
+
+    async def grow(sizes: list[int]) -> None:
+        with budget.growing() as thing:
+            for size in sizes:
+                await thing.grow(size)
+                await asyncio.sleep(0)
+
+    async def all_of_them() -> None:
+        async with asyncio.timeout(10):
+            await asyncio.gather(*map(grow, things))
+            with budget.growing(), budget.growing() as last:
+                await last.grow(limit)
+
+    asyncio.run(all_of_them())

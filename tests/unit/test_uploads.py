@@ -115,25 +115,68 @@ async def test_an_empty_part_is_refused() -> None:
         await read(Uploads(100, ByteBudget(100)), part(b"a", more=True), part(b"", more=True), part(b"b"))
 
 
-async def test_whole_images_that_wait_for_room_keep_others_from_being_put_together() -> None:
+async def test_whole_images_that_wait_for_room_keep_others_from_being_put_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fit, count = 4, 12
+    monkeypatch.setattr(uploads_module, "PARTIAL_BYTES", fit * 40)
     uploads = Uploads(100, ByteBudget(10))
     busy = uploads.of(stream([part(b"x" * 10)]), begin)
     working = await anext(busy)
-    read_from: list[int] = []
+    whole: list[int] = []
 
     async def large(number: int) -> AsyncIterator[IngestImagesRequest]:
         yield part(b"a" * 20, more=True)
-        read_from.append(number)
-        yield part(b"b" * 20)
+        await asyncio.sleep(0.001 * number)
+        yield part(b"b" * 19, more=True)
+        whole.append(number)
+        yield part(b"c")
 
-    streams = [uploads.of(large(number), begin) for number in range(3 * uploads_module.PARTIAL)]
+    streams = [uploads.of(large(number), begin) for number in range(count)]
     coming = [asyncio.ensure_future(anext(each)) for each in streams]
     await asyncio.sleep(0.05)
-    assert len(read_from) == uploads_module.PARTIAL
+    assert 1 <= len(whole) <= fit
     uploads.done(working)
     for each in asyncio.as_completed(coming):
         uploads.done(await each)
-    assert len(read_from) == len(streams)
+    assert len(whole) == len(streams)
+
+
+async def test_many_that_come_slowly_are_not_waited_for() -> None:
+    uploads = Uploads(100, ByteBudget(100))
+    go_on = asyncio.Event()
+
+    async def slow() -> AsyncIterator[IngestImagesRequest]:
+        yield part(b"a", more=True)
+        await go_on.wait()
+        yield part(b"b")
+
+    slowly = [asyncio.ensure_future(anext(uploads.of(slow(), begin))) for _ in range(20)]
+    await asyncio.sleep(0.01)
+    async with asyncio.timeout(5):
+        assert contents(await read(uploads, part(b"c", more=True), part(b"d"))) == [b"cd"]
+    go_on.set()
+    assert contents(await asyncio.gather(*slowly)) == [b"ab"] * 20
+
+
+async def test_the_time_that_an_image_waits_for_room_is_not_its_senders(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads_module, "PARTIAL_BYTES", 10)
+    monkeypatch.setattr(uploads_module, "PART_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(uploads_module, "LEAST_RATE", 10**4)
+
+    async def first() -> AsyncIterator[IngestImagesRequest]:
+        yield part(b"x" * 10, more=True)
+        for _ in range(4):
+            await asyncio.sleep(0.08)
+            yield part(b"x" * 10**4, more=True)
+        yield part(b"x")
+
+    uploads = Uploads(10**6, ByteBudget(10**6))
+    oldest = asyncio.ensure_future(anext(uploads.of(first(), begin)))
+    await asyncio.sleep(0.01)
+    waiting = asyncio.ensure_future(read(uploads, part(b"a", more=True), part(b"b")))
+    assert isinstance((await oldest).image, Accepted)
+    assert contents(await waiting) == [b"ab"]
 
 
 async def test_unary_images_wait_for_the_same_room() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -167,6 +168,26 @@ async def test_a_key_that_is_revoked_ends_what_it_began(tmp_path: Path) -> None:
         # The stream breaks off: its end is never told.
         with pytest.raises(Exception, match=r"incomplete|peer closed"):
             assert [name async for name, _ in events if name == "end"] == []
+
+
+async def test_what_was_refused_is_on_record_with_what_it_was_about(tmp_path: Path) -> None:
+    key, identity = add_key(tmp_path, Role.WRITE, ["photos"])
+    async with exploring(tmp_path) as server:
+        server.http.headers.update(bearing(key))
+        for name, status in (("photos", 201), ("other", 403)):
+            made = await server.http.post(f"{API}/collections", json={"collection_id": name})
+            assert made.status_code == status, made.text
+        for name in ("photos", "other"):
+            refused(await server.http.delete(f"{API}/collections/{name}"), 403, "NOT_PERMITTED", "the role admin")
+        refused(await server.http.delete(PHOTOS, headers=bearing("shoal_nobody")), 401, "WRONG_CREDENTIALS")
+    lines = [json.loads(line) for line in (tmp_path / "audit.log").read_text().splitlines()]
+    assert [(line["method"], line["collections"], line["outcome"]) for line in lines] == [
+        ("POST /api/v1/collections", ["photos"], "CREATED"),
+        ("POST /api/v1/collections", ["other"], "FORBIDDEN"),
+        ("DELETE /api/v1/collections/{collection}", ["photos"], "FORBIDDEN"),
+        ("DELETE /api/v1/collections/{collection}", ["other"], "FORBIDDEN"),
+    ]
+    assert {line["caller"] for line in lines} == {f"key:{identity}"}
 
 
 async def test_who_corrects_is_on_record_as_who_they_are(tmp_path: Path) -> None:

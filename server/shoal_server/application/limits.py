@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from shoal_server.application.byte_budget import ByteBudget
 from shoal_server.domain.errors import Overloaded
 from shoal_server.domain.rate import TokenBucket
 
 #: Callers that are remembered; of more, those that were quiet for longest are forgotten, and begin anew.
 MAX_REMEMBERED = 10_000
-#: Seconds after which to try again when streams are what is used up.
-_STREAM_RETRY_S = 1.0
+#: Messages of one caller that are read at once: how long one is, nobody knows before it is read.
+READING = 16
+#: Seconds after which to try again when calls or streams are what is used up.
+_RETRY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +29,36 @@ class Limits:
         rate_per_s: calls a second in the long run; None: no limit.
         burst: calls at once after a while of quiet, at least 1.
         max_streams: streams open at once, at least 1.
+        max_calls: calls under way at once, streams among them, at least 1.
+        message_bytes: of the messages that were read and are being answered, at least 1; a longer one is alone.
     """
 
     rate_per_s: float | None = None
     burst: int = 100
     max_streams: int = 100
+    max_calls: int = 500
+    message_bytes: int = 128 * 1024 * 1024
+
+
+class Share:
+    """What one caller has of the server just now.
+
+    A message is read while one of the places of ``reading`` is held, which is given back when the message has got its
+    ``room``: more than ``READING`` messages and ``room`` are never in memory. Who waits for a place has sent nothing
+    yet that takes any.
+
+    Attributes:
+        calls: that are under way, those that wait included.
+        reading: places of messages that are being read.
+        room: of messages that are being answered.
+    """
+
+    __slots__ = ("calls", "reading", "room")
+
+    def __init__(self, message_bytes: int) -> None:
+        self.calls = 0
+        self.reading = asyncio.Semaphore(READING)
+        self.room = ByteBudget(message_bytes)
 
 
 class Buckets:
@@ -62,6 +91,7 @@ class CallerLimits:
         self._limits = limits
         self._calls = None if limits.rate_per_s is None else Buckets(limits.rate_per_s, limits.burst, clock)
         self._streams: dict[str, int] = {}
+        self._shares: dict[str, Share] = {}
 
     def admit(self, caller: str) -> None:
         """Counts a call.
@@ -73,6 +103,26 @@ class CallerLimits:
             raise Overloaded(f"your share of this server ({self._limits.rate_per_s:g} calls a second)", _rounded(wait))
 
     @contextmanager
+    def call(self, caller: str) -> Iterator[Share]:
+        """Counts a call for as long as it is under way.
+
+        Raises:
+            Overloaded: the caller has as many under way as may be.
+        """
+        share = self._shares.get(caller)
+        if share is None:
+            share = self._shares[caller] = Share(self._limits.message_bytes)
+        if share.calls >= self._limits.max_calls:
+            raise Overloaded(f"your share of this server ({share.calls} calls at once)", _RETRY_S)
+        share.calls += 1
+        try:
+            yield share
+        finally:
+            share.calls -= 1
+            if not share.calls:
+                del self._shares[caller]
+
+    @contextmanager
     def stream(self, caller: str) -> Iterator[None]:
         """Counts a stream for as long as it is open.
 
@@ -81,7 +131,7 @@ class CallerLimits:
         """
         there = self._streams.get(caller, 0)
         if there >= self._limits.max_streams:
-            raise Overloaded(f"your share of this server ({there} open streams)", _STREAM_RETRY_S)
+            raise Overloaded(f"your share of this server ({there} open streams)", _RETRY_S)
         self._streams[caller] = there + 1
         try:
             yield

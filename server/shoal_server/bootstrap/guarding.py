@@ -43,7 +43,15 @@ async def guarding(settings: Settings) -> AsyncIterator[Guarding]:
         key_required=settings.require_key or certificates,
         certificate_role=settings.tls_client_role,
     )
-    limits = CallerLimits(Limits(settings.rate_limit_per_s, settings.rate_limit_burst, settings.max_streams))
+    limits = CallerLimits(
+        Limits(
+            rate_per_s=settings.rate_limit_per_s,
+            burst=settings.rate_limit_burst,
+            max_streams=settings.max_streams,
+            max_calls=settings.max_calls,
+            message_bytes=2 * settings.max_message_bytes,
+        )
+    )
     credentials = None
     if settings.tls_cert is not None and settings.tls_key is not None:
         files = TlsFiles(settings.tls_cert, settings.tls_key, settings.tls_client_ca)

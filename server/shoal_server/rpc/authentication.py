@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import aclosing, contextmanager
@@ -12,20 +13,24 @@ from typing import Any
 from urllib.parse import unquote
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from shoal_server.application.access import Access, check_role, key_in
 from shoal_server.application.audit import AuditEntry, AuditTrail
 from shoal_server.application.caller import CALLER
-from shoal_server.application.limits import CallerLimits
+from shoal_server.application.limits import CallerLimits, Share
 from shoal_server.application.log_context import request_id
 from shoal_server.domain.access import Caller, Role, network_of
-from shoal_server.domain.errors import NotPermitted, ShoalError, WrongCredentials
+from shoal_server.domain.errors import InvalidField, NotPermitted, ShoalError, WrongCredentials
 from shoal_server.rpc.authorization import MAX_NOTED, RULES, Rule, check_request, collections_of
 from shoal_server.rpc.errors import code_of
 from shoal_server.rpc.interceptor import Context, Handler, OncePerMethod, Single, Streaming, abort, around, unread
 
 #: Where a certificate says who its owner is, the best first.
 _SUBJECTS = ("x509_common_name", "x509_subject_alternative_name", "x509_subject")
+
+#: Seconds that gRPC may take to say that a caller has left.
+LEAVING_S = 0.1
 
 
 class Guard(grpc.aio.ServerInterceptor):
@@ -67,8 +72,12 @@ class Guard(grpc.aio.ServerInterceptor):
 
     def _around(self, method: str, handler: Handler) -> Handler:
         begin = self._beginning(method, handler)
-        checked = _messages if handler.request_streaming else _message
-        return around(handler, partial(_single, begin, checked), partial(_streaming, begin, checked))
+        unread = not handler.request_streaming
+        requested: _Requests = _stream
+        if unread:
+            parse: Any = handler.request_deserializer
+            requested = partial(_single_request, parse)
+        return around(handler, partial(_single, begin, requested), partial(_streaming, begin, requested), unread=unread)
 
     @contextmanager
     def _admitted(self, method: str, streams: bool, context: Context) -> Iterator[_Call]:
@@ -85,10 +94,13 @@ class Guard(grpc.aio.ServerInterceptor):
         address = address_of(context.peer())
         if rule.role is None:
             caller = Caller(f"address:{address}", "anyone", Role.READ, frozenset(), authenticated=False)
+            # Who is in need of health checks does not wait for what else comes from there.
+            whose = f"stranger:{address}"
         else:
             certificate = _subject(context) if self._certificates else None
             caller = self._access.identify(_key(context.invocation_metadata()), certificate, address)
             self._limits.admit(caller.id)
+            whose = caller.id
         call = _Call(self._access, caller, rule, short)
         record = partial(self._record, call, method, address, began) if rule.recorded else None
         outcome = grpc.StatusCode.OK.name
@@ -96,12 +108,16 @@ class Guard(grpc.aio.ServerInterceptor):
             if rule.role is not None:
                 check_role(caller, rule.role, short)
             CALLER.set(caller)
-            if not streams:
-                yield call
-            else:
-                call.begun = record
-                with self._limits.stream(caller.id):
-                    yield call
+            with self._limits.call(whose) as call.share:
+                try:
+                    if not streams:
+                        yield call
+                    else:
+                        call.begun = record
+                        with self._limits.stream(caller.id):
+                            yield call
+                finally:
+                    call.share.room.give_back(call.room)
         except ShoalError as error:
             outcome = code_of(error).name
             raise
@@ -141,6 +157,8 @@ class _Call:
         caller: who makes it.
         rule: what it needs.
         what: the method, for messages.
+        share: what its caller has of the server.
+        room: how much of it this call's message has.
         collections: that its first message named.
         begun: puts on record that it has begun; None if it is no stream, or not on record.
     """
@@ -149,6 +167,8 @@ class _Call:
     caller: Caller
     rule: Rule
     what: str
+    share: Share = field(init=False)
+    room: int = 0
     collections: tuple[str, ...] = ()
     begun: Callable[[str], None] | None = None
     _first: bool = field(default=True)
@@ -182,7 +202,8 @@ async def _refuse(begin: _Begin, context: Context) -> None:
         await abort(context, error)
 
 
-_Checked = Callable[[_Call, Any], Any]
+#: What a handler is given: the request, or the iterator of requests, once the caller may make the call.
+_Requests = Callable[[_Call, Any, Context], Awaitable[Any]]
 
 
 class _messages:  # noqa: N801 - stands for a function
@@ -198,27 +219,51 @@ class _messages:  # noqa: N801 - stands for a function
         return self._call.check(await anext(self._requests))
 
 
-def _message(call: _Call, request: Any) -> Any:
+async def _stream(call: _Call, requests: AsyncIterator[Any], context: Context) -> _messages:
+    return _messages(call, requests)
+
+
+async def _single_request(
+    parse: Callable[[bytes], Any], call: _Call, requests: AsyncIterator[Any], context: Context
+) -> Any:
+    """The only message of a call, read when it is its turn among those of its caller.
+
+    Raises:
+        InvalidField: it does not come, or is none of this method's.
+    """
+    async with call.share.reading:
+        content: Any = await context.read()
+        if content is not grpc.aio.EOF:
+            await call.share.room.take(len(content))
+            call.room = len(content)
+    if content is grpc.aio.EOF:
+        # So it looks as well when the caller leaves, just before the call is cancelled.
+        await asyncio.sleep(LEAVING_S)
+        raise InvalidField("request", "is missing: the call has no message")
+    try:
+        request = parse(content)
+    except DecodeError:
+        raise InvalidField("request", "its bytes are none of the message that this method takes") from None
     return call.check(request)
 
 
-def _single(begin: _Begin, checked: _Checked, behavior: Single) -> Single:
-    async def guarded(request: Any, context: Context) -> Any:
+def _single(begin: _Begin, requested: _Requests, behavior: Single) -> Single:
+    async def guarded(requests: Any, context: Context) -> Any:
         try:
             with begin(context) as call:
-                return await behavior(checked(call, request), context)
+                return await behavior(await requested(call, requests, context), context)
         except ShoalError as error:
             await abort(context, error)
 
     return guarded
 
 
-def _streaming(begin: _Begin, checked: _Checked, behavior: Streaming) -> Streaming:
-    async def guarded(request: Any, context: Context) -> AsyncIterator[Any]:
+def _streaming(begin: _Begin, requested: _Requests, behavior: Streaming) -> Streaming:
+    async def guarded(requests: Any, context: Context) -> AsyncIterator[Any]:
         try:
             with begin(context) as call:
                 # What the handlers are declared as does not say that they are generators.
-                responses: Any = behavior(checked(call, request), context)
+                responses: Any = behavior(await requested(call, requests, context), context)
                 async with aclosing(responses):
                     async for response in responses:
                         if call.rule.role is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any, NoReturn, TypeAlias
 
 import grpc
@@ -31,7 +32,11 @@ _KINDS: dict[tuple[bool, bool], Any] = {
 
 
 def around(
-    handler: Handler, single: Callable[[Single], Single], streaming: Callable[[Streaming], Streaming]
+    handler: Handler,
+    single: Callable[[Single], Single],
+    streaming: Callable[[Streaming], Streaming],
+    *,
+    unread: bool = False,
 ) -> Handler:
     """The same handler with something around what it does.
 
@@ -39,6 +44,8 @@ def around(
         handler: any of the four kinds.
         single: goes around one that is a coroutine: it has a single answer, or writes many to the context.
         streaming: goes around one that yields many.
+        unread: what goes around has a single request unread, and reads its bytes from the context. gRPC would read it
+            to its end before it calls the handler; on the wire it is the same.
     """
     # Typed as for a synchronous server; in an asyncio server the behaviours are coroutines and async generators.
     behavior: Any
@@ -48,8 +55,8 @@ def around(
         behavior = handler.stream_unary if handler.request_streaming else handler.unary_unary
     # A handler with many answers may also be a coroutine that writes them to the context, as the health service's is.
     wrapped: Any = streaming(behavior) if inspect.isasyncgenfunction(behavior) else single(behavior)
-    kind = _KINDS[handler.request_streaming, handler.response_streaming]
-    made: Handler = kind(wrapped, handler.request_deserializer, handler.response_serializer)
+    kind = _KINDS[handler.request_streaming or unread, handler.response_streaming]
+    made: Handler = kind(wrapped, None if unread else handler.request_deserializer, handler.response_serializer)
     return made
 
 
@@ -141,5 +148,18 @@ async def abort(context: Context, error: Exception) -> NoReturn:
     if status.code is grpc.StatusCode.UNAVAILABLE:
         # The client repeats calls that nobody answers. This one was answered, after what could be repeated here was.
         headers = (*headers, _NO_REPETITION)
-    await context.abort(status.code, status.details, headers)
+    try:
+        await context.abort(status.code, status.details, headers)
+    except grpc.aio.AbortError as ended:
+        let_go: Any = partial(_let_go, ended)
+        context.add_done_callback(let_go)
+        raise
     raise AssertionError("abort returned")
+
+
+def _let_go(ended: grpc.aio.AbortError, _: Context) -> None:
+    """Opens a ring: gRPC keeps the error with the call, and the error everything on its way, the call and the request.
+
+    Until the garbage collector came round, requests that were refused would pile up.
+    """
+    ended.__traceback__ = ended.__context__ = None

@@ -54,6 +54,9 @@ SERVICES = (
 #: Milliseconds without a word from a client after which it is asked whether it is there, and that it has to answer.
 KEEPALIVE_MS = 60_000
 KEEPALIVE_TIMEOUT_MS = 20_000
+#: Bytes of each call that may come before somebody reads its message; the rest of a message comes as it is read. With
+#: less, a stream of small messages waits for every few of them over a long line; with more, calls that wait take more.
+UNREAD_BYTES = 2 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +116,9 @@ class RpcServer:
             options=[
                 ("grpc.max_receive_message_length", max_message_bytes),
                 ("grpc.max_send_message_length", max_message_bytes),
+                # Otherwise gRPC takes as much of a call that waits as the network brings in a moment: megabytes.
+                ("grpc.http2.bdp_probe", 0),
+                ("grpc.http2.lookahead_bytes", UNREAD_BYTES),
                 # Two servers on one port would share the calls between them without a word.
                 ("grpc.so_reuseport", 0),
                 # A client may watch a long run on a quiet connection: it may ping every 30 s.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from io import BytesIO
 
 from shoal.v1 import image_service_pb2
-from shoal_server.application.byte_budget import ByteBudget
+from shoal_server.application.byte_budget import ByteBudget, Growing, GrowingBudget
 from shoal_server.application.ingest import NewImage, Options
 from shoal_server.domain.errors import FileTooLarge, InvalidField, ShoalError, UploadStalled
 from shoal_server.rpc import convert
@@ -19,8 +19,9 @@ from shoal_server.rpc.resource_names import parse_collection
 PART_TIMEOUT_S = 60.0
 #: Bytes a second that the parts of an image must come with, once that time is over.
 LEAST_RATE = 64 * 1024
-#: Images that are put together at once, all streams counted.
-PARTIAL = 4
+#: Bytes of images that are being put together, all streams counted. Bytes and not images: those that come slowly are
+#: many at once, and must not be waited for by those that come fast.
+PARTIAL_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +48,11 @@ class Uploads:
         """Args:
         max_file_bytes: of one image.
         budget: of all images that are being worked on, whatever they came in by; one larger image is worked on alone.
-            Up to PARTIAL images that come in parts are in memory beside that.
+            Up to PARTIAL_BYTES of images whose parts are coming are in memory beside that, and what the oldest takes.
         """
         self._max_file_bytes = max_file_bytes
         self._budget = budget
-        self._partial = asyncio.Semaphore(PARTIAL)
+        self._partial = GrowingBudget(PARTIAL_BYTES)
 
     async def of(
         self,
@@ -120,9 +121,9 @@ class Uploads:
                 self._check_size(len(content))
                 await self._budget.take(len(content))
             else:
-                # Its place is kept until there is room: no more whole images wait for it than may be put together.
-                async with self._partial:
-                    content = await self._put_together(request, requests)
+                # It counts until there is room: no more whole images wait for it than may be put together.
+                with self._partial.growing() as growing:
+                    content = await self._put_together(request, requests, growing)
                     await self._budget.take(len(content))
         except FileTooLarge as problem:
             return Upload(collection, problem, 0, options)
@@ -135,28 +136,35 @@ class Uploads:
         self,
         request: image_service_pb2.IngestImagesRequest,
         requests: AsyncIterator[image_service_pb2.IngestImagesRequest],
+        growing: Growing,
     ) -> bytes:
-        """An image's bytes out of its parts.
+        """An image's bytes out of its parts, of which the next is read when there is room for those that came.
 
         Raises:
             FileTooLarge: it has too many; all of them were read, and none kept.
             InvalidField: the stream ends within the image, or a part is empty.
             UploadStalled: the next part does not come, or they come too slowly.
         """
-        began = asyncio.get_running_loop().time()
+        clock = asyncio.get_running_loop().time
         content = BytesIO()
-        content.write(request.image.content)
-        size = content.tell()
+        size = content.write(request.image.content)
+        await growing.grow(size)
+        # Only the time that the sender takes counts.
+        taken = 0.0
         while request.more:
-            until = began + PART_TIMEOUT_S + size / LEAST_RATE
-            request = await self._next_part(requests, min(until - asyncio.get_running_loop().time(), PART_TIMEOUT_S))
+            began = clock()
+            left = PART_TIMEOUT_S + size / LEAST_RATE - taken
+            request = await self._next_part(requests, min(left, PART_TIMEOUT_S))
+            taken += clock() - began
             if request.more and not request.image.content:
                 raise InvalidField("image.content", "a part of an image is empty; send what there is of it")
             size += len(request.image.content)
             if size <= self._max_file_bytes:
                 content.write(request.image.content)
+                await growing.grow(len(request.image.content))
             else:
                 content = BytesIO()
+                growing.shrink()
         self._check_size(size)
         # Not a copy: the buffer becomes the bytes.
         return content.getvalue()

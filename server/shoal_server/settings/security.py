@@ -56,6 +56,14 @@ class Security(BaseSettings):
     ] = None
     rate_limit_burst: Annotated[int, Field(ge=1, description="Calls it may make at once after some quiet.")] = 100
     max_streams: Annotated[int, Field(ge=1, description="Streams it may have open at once.")] = 100
+    max_calls: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="Calls by gRPC that it may have under way at once, streams among them. Their messages are "
+            "read 16 at a time, and twice `SHOAL_MAX_MESSAGE_BYTES` of them are answered at a time; the others wait.",
+        ),
+    ] = 500
     audit_log: Annotated[
         Path | None,
         Field(

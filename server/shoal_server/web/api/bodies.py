@@ -50,7 +50,7 @@ class Bodies:
         A file has been read when the context is entered, and counts among those that are being worked on.
 
         Raises:
-            HttpProblem: the body is of another kind, or too large.
+            HttpProblem: the body is of another kind, too large, or comes too slowly.
             FileTooLarge: it is a file that is too large.
             UploadStalled: it is a file that does not come.
         """
@@ -89,12 +89,15 @@ class Bodies:
                 yield request
 
     def _limited(self, receive: Receive) -> Receive:
+        clock = asyncio.get_running_loop().time
+        began = clock()
         came = 0
 
         async def limited() -> Message:
             nonlocal came
             try:
-                async with asyncio.timeout(PART_TIMEOUT_S):
+                left = began + PART_TIMEOUT_S + came / LEAST_RATE - clock()
+                async with asyncio.timeout(min(left, PART_TIMEOUT_S)):
                     message = await receive()
             except TimeoutError:
                 raise HttpProblem(

@@ -18,7 +18,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from shoal_server.application.access import Access, check_collections, check_role, key_in
 from shoal_server.application.audit import AuditEntry, AuditTrail
-from shoal_server.application.caller import CALLER
+from shoal_server.application.caller import CALLER, calling
 from shoal_server.application.limits import CallerLimits
 from shoal_server.application.log_context import note, request_id, request_id_of
 from shoal_server.application.telemetry import Meter, Tracer
@@ -35,6 +35,9 @@ SERVICE = "http"
 
 #: An answer that took longer gets a line in the log, whatever it was.
 SLOW_S = 1.0
+
+#: Where a request keeps the id of the collection that its body names.
+_NAMED = "shoal.collection"
 
 _log = logging.getLogger("shoal_server.access")
 
@@ -104,10 +107,11 @@ class Guard:
             call = stack.enter_context(self._observed(request, rule, route))
             with self._tracer.call(SERVICE, route, request.headers) as tell_code:
                 try:
-                    call.caller = self._admitted(request, rule)
-                    CALLER.set(call.caller)
+                    caller = call.caller = self._known(request, rule)
+                    self._check(caller, request, rule)
+                    CALLER.set(caller)
                     if rule.streams:
-                        stack.enter_context(self._limits.stream(call.caller.id))
+                        stack.enter_context(self._limits.stream(caller.id))
                     limited = await stack.enter_async_context(self._bodies.let_in(request, rule.body))
                     response = await handler(limited)
                 except ShoalError as error:
@@ -119,11 +123,12 @@ class Guard:
             response.headers[REQUEST_ID_HEADER] = request_id()
             return _Sent(response, stack.pop_all(), self._access, call.caller if rule.streams else None)
 
-    def _admitted(self, request: Request, rule: Rule) -> Caller:
-        """Who calls, if they may.
+    def _known(self, request: Request, rule: Rule) -> Caller:
+        """Who calls, and does not call too often.
 
         Raises:
-            ShoalError: they may not.
+            WrongCredentials: nobody that is known.
+            Overloaded: they have had as many calls as may be.
         """
         address = _address(request)
         if rule.role is None:
@@ -132,11 +137,20 @@ class Guard:
         certificate = request.scope.get("state", {}).get("certificate")
         caller = self._access.identify(None if given is None else key_in(given), certificate, address)
         self._limits.admit(caller.id)
-        what = f"{request.method} {request.url.path[:200]}"
+        return caller
+
+    def _check(self, caller: Caller, request: Request, rule: Rule) -> None:
+        """Refuses what is not the caller's to do.
+
+        Raises:
+            NotPermitted: it is not.
+        """
+        if rule.role is None:
+            return
+        what = _what(request)
         check_role(caller, rule.role, what)
         if (collection := request.path_params.get(COLLECTION)) is not None:
             check_collections(caller, (collection,), what)
-        return caller
 
     @contextmanager
     def _observed(self, request: Request, rule: Rule, route: str) -> Iterator[_Call]:
@@ -151,7 +165,7 @@ class Guard:
             self._meter.call_ended(SERVICE, route, outcome, seconds)
             self._tell(route, rule, call.status, seconds)
             if rule.recorded and call.caller is not None:
-                collection = request.path_params.get(COLLECTION)
+                collection = request.path_params.get(COLLECTION) or request.scope.get(_NAMED)
                 self._trail.record(
                     AuditEntry(
                         time=datetime.now(UTC),
@@ -205,6 +219,20 @@ class _Sent(Response):
 
         async with self._held:
             await self._response(scope, receive, checked)
+
+
+def check_named(request: Request, collection: str) -> None:
+    """Puts on record which collection a body names, and refuses it if it is not the caller's.
+
+    Raises:
+        NotPermitted: it is not.
+    """
+    request.scope[_NAMED] = collection
+    check_collections(calling(), (collection,), _what(request))
+
+
+def _what(request: Request) -> str:
+    return f"{request.method} {request.url.path[:200]}"
 
 
 def _address(request: Request) -> str:

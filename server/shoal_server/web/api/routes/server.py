@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
-from shoal_server.application.access import check_collections
 from shoal_server.application.caller import calling
 from shoal_server.application.page_tokens import page_size as size_of
 from shoal_server.domain.errors import CollectionNotFound
+from shoal_server.web.api.guarding import check_named
 from shoal_server.web.api.models.collections import (
     CallerAnswer,
     Collection,
@@ -65,9 +65,9 @@ def routes(use: UseCases, max_file_bytes: int, keeps_originals: bool) -> APIRout
         )
 
     @router.post("/collections", status_code=201)
-    async def create_collection(asked: NewCollection) -> Collection:
+    async def create_collection(request: Request, asked: NewCollection) -> Collection:
         """Makes a collection for the server's model."""
-        check_collections(calling(), (asked.collection_id,), "POST /api/v1/collections")
+        check_named(request, asked.collection_id)
         await use.overview.create(asked.collection_id, "")
         return await told(asked.collection_id)
 
