@@ -83,7 +83,7 @@ BENCHMARKS = (
     Benchmark(
         "embedding",
         "Pixels to vectors in PyTorch and in ONNX Runtime, fp32 and int8, many images at once and one alone",
-        "64 photographs of caltech30; ViT-B-32 with random weights, and the starter",
+        "128 photographs of caltech30; ViT-B-32 with random weights, and the starter",
         "the plain PyTorch loop with the same weights, in the same run",
         full=(_CALTECH30,),
         quick=(_CALTECH30, "--rounds", "2", "--count", "32"),

@@ -1,6 +1,6 @@
 """How many images a second become vectors, beside the loop that one writes with the same weights.
 
-    python benchmarks/embedding.py [FOLDER] [--model ViT-B-32|starter ...] [--count 64] [--rounds 5] [--kept FOLDER]
+    python benchmarks/embedding.py [FOLDER] [--model ViT-B-32|starter ...] [--count 128] [--rounds 5] [--kept FOLDER]
                                    [--json FILE]
 
 The images are photographs: those below FOLDER, or scikit-image's and parts of them. They are decoded before. What is
@@ -107,7 +107,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?", help="with photographs")
     parser.add_argument("--model", choices=TIMES, action="append", help="only this; may be repeated")
-    parser.add_argument("--count", type=int, default=64, help="images in a round")
+    parser.add_argument("--count", type=int, default=128, help="images in a round")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--kept", type=Path, help="a folder that keeps the weights and exported models, 2 GB")
     json_option(parser)
