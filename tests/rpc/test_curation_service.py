@@ -20,6 +20,7 @@ from shoal.v1.cluster_pb2 import (
     RUN_KIND_CORRECTION,
     RUN_STATE_SUCCEEDED,
     Cluster,
+    ClusteringRun,
 )
 from shoal.v1.cluster_service_pb2 import (
     ActivateClusteringRunRequest,
@@ -635,13 +636,19 @@ async def test_only_parts_of_the_same_split_are_kept_apart(served: Served) -> No
     assert await served.homes(images) == wanted
 
 
-async def test_a_correction_while_a_run_is_under_way_stands(served: Served) -> None:
-    stored, homes, ada = await three_clusters(served)
+async def halted_run(served: Served) -> asyncio.Task[ClusteringRun]:
+    """A run that has read the collection, and ends once the clusterer may go on."""
     jobs = served.clusterer.jobs
     served.clusterer.may_go_on.clear()
     running = asyncio.create_task(served.recluster())
     while served.clusterer.jobs == jobs:
         await asyncio.sleep(0.01)
+    return running
+
+
+async def test_a_correction_while_a_run_is_under_way_stands(served: Served) -> None:
+    stored, homes, ada = await three_clusters(served)
+    running = await halted_run(served)
     await ada.merge(homes["green"], homes["red"])
     await ada.move(stored["blue"][:1], "")
     served.clusterer.may_go_on.set()
@@ -672,11 +679,7 @@ async def test_while_a_run_reads_the_vectors_nobody_waits_for_it(
 
 async def test_a_correction_of_images_that_came_while_a_run_is_under_way_stands(served: Served) -> None:
     stored, homes, ada = await three_clusters(served)
-    jobs = served.clusterer.jobs
-    served.clusterer.may_go_on.clear()
-    running = asyncio.create_task(served.recluster())
-    while served.clusterer.jobs == jobs:
-        await asyncio.sleep(0.01)
+    running = await halted_run(served)
     came = await served.store("blue", range(20, 30))
     [part] = (await ada.split_off(homes["blue"], came[:3])).clusters[1:]
     await ada.rename(part, "Sea")

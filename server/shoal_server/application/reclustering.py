@@ -303,9 +303,6 @@ class Reclustering:
         told = 0.0
         with VectorFileWriter(file, dimension) as vectors:
             async for stretch in self._store.scan_vectors(opened.id):
-                if not stretch.ids:
-                    # Somebody else's points, none of which has a vector with a direction.
-                    continue
                 vectors.append(stretch.vectors)
                 ids += stretch.ids
                 taken.append(fingerprints(stretch.vectors))

@@ -89,15 +89,13 @@ class Bodies:
                 yield request
 
     def _limited(self, receive: Receive) -> Receive:
-        clock = asyncio.get_running_loop().time
-        began = clock()
+        began = asyncio.get_running_loop().time()
         came = 0
 
         async def limited() -> Message:
             nonlocal came
             try:
-                left = began + PART_TIMEOUT_S + came / LEAST_RATE - clock()
-                async with asyncio.timeout(min(left, PART_TIMEOUT_S)):
+                async with _in_time(began, came):
                     message = await receive()
             except TimeoutError:
                 raise HttpProblem(
@@ -128,14 +126,12 @@ class Bodies:
         size = _announced(request)
         if size is not None and size > self._max_file_bytes:
             raise FileTooLarge(self._max_file_bytes)
-        clock = asyncio.get_running_loop().time
-        began = clock()
+        began = asyncio.get_running_loop().time()
         content = bytearray()
         try:
             parts = aiter(request.stream())
             while True:
-                left = began + PART_TIMEOUT_S + len(content) / LEAST_RATE - clock()
-                async with asyncio.timeout(min(left, PART_TIMEOUT_S)):
+                async with _in_time(began, len(content)):
                     part = await anext(parts, None)
                 if part is None:
                     return bytes(content)
@@ -144,6 +140,12 @@ class Bodies:
                     raise FileTooLarge(self._max_file_bytes)
         except TimeoutError:
             raise UploadStalled(PART_TIMEOUT_S) from None
+
+
+def _in_time(began: float, came: int) -> asyncio.Timeout:
+    """For the next part of a body that began then, by the loop's clock, and of which so many bytes have come."""
+    left = began + PART_TIMEOUT_S + came / LEAST_RATE - asyncio.get_running_loop().time()
+    return asyncio.timeout(min(left, PART_TIMEOUT_S))
 
 
 def file_of(request: Request) -> bytes:
